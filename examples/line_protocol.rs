@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use evshard::server::{Outlet, Peer, Server, ServerConfig, Service};
+use evshard::server::{Connection, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec};
 
 /// A store. It needs no lock, because only the thread of its shard uses it.
@@ -45,26 +45,31 @@ impl Service for Store {
     /// How many requests the connection made.
     type Session = u64;
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> u64 {
+    fn open(&mut self, _: &mut Connection<'_, Self>) -> u64 {
         0
     }
 
-    fn receive(&mut self, requests: &mut u64, input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        requests: &mut u64,
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         // An incomplete line is not consumed; the next call gets it again with more data.
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
         *requests += 1;
         match self.answer(String::from_utf8_lossy(&input[..end]).trim_end()) {
-            Some(answer) => out.send(format!("{answer}\n").as_bytes()),
+            Some(answer) => connection.send(format!("{answer}\n").as_bytes()),
             None => {
-                out.send(format!("bye after {requests} requests\n").as_bytes());
-                out.close();
+                connection.send(format!("bye after {requests} requests\n").as_bytes());
+                connection.close();
             }
         }
         end + 1
     }
 
-    fn drain(&mut self, _: &mut u64, out: &mut Outlet<'_>) {
-        out.send(b"the server drains\n");
+    fn drain(&mut self, _: &mut u64, connection: &mut Connection<'_, Self>) {
+        connection.send(b"the server drains\n");
     }
 }
 

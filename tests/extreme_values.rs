@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use evshard::server::{
-    AcceptMode, Echo, Error, ListenAddress, Outlet, Peer, Server, ServerConfig, Service,
+    AcceptMode, Connection, Echo, Error, ListenAddress, Server, ServerConfig, Service,
     TimeDistribution, Work, WorkKind, listener, ranges,
 };
 use proptest::prelude::*;
@@ -147,12 +147,12 @@ struct Pause;
 impl Service for Pause {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
-        out.send(b"x");
-        out.pause_for(Duration::MAX);
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        connection.send(b"x");
+        connection.pause_for(Duration::MAX);
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
         input.len()
     }
 }

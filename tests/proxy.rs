@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::TEST_TIMEOUT;
 use evshard::server::{
-    ListenAddress, Outlet, Peer, ProxyMode, ProxyProtocol, Server, ServerConfig, Service,
+    Connection, ListenAddress, ProxyMode, ProxyProtocol, Server, ServerConfig, Service,
 };
 
 /// Sends the peer's address, then echoes.
@@ -19,12 +19,17 @@ struct WhoAmI;
 impl Service for WhoAmI {
     type Session = ();
 
-    fn open(&mut self, peer: &Peer<'_>, out: &mut Outlet<'_>) {
-        out.send(format!("{}\n", peer.address()).as_bytes());
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        connection.send(format!("{}\n", connection.peer()).as_bytes());
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 }

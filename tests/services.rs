@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{MS, TEST_TIMEOUT, eventually, noise, read_to_end};
 use evshard::server::{
-    Chargen, Discard, Drain, Echo, Limits, ListenAddress, Outlet, Peer, Server, ServerConfig,
+    Chargen, Connection, Discard, Drain, Echo, Limits, ListenAddress, Server, ServerConfig,
     Service, Work,
 };
 
@@ -54,30 +54,35 @@ struct Shout;
 impl Service for Shout {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
-        out.send(b"hello\n");
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        connection.send(b"hello\n");
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
         let line = &input[..=end];
         match line {
             b"panic\n" => panic!("it was asked to"),
             b"greedy\n" => return usize::MAX,
-            b"abort\n" => out.abort(),
-            b"swamp\n" => (0..1000).for_each(|_| out.send(&[b'x'; 64 * 1024])),
-            _ => out.send(&line.to_ascii_uppercase()),
+            b"abort\n" => connection.abort(),
+            b"swamp\n" => (0..1000).for_each(|_| connection.send(&[b'x'; 64 * 1024])),
+            _ => connection.send(&line.to_ascii_uppercase()),
         }
         line.len()
     }
 
-    fn end(&mut self, (): &mut (), rest: &[u8], out: &mut Outlet<'_>) {
-        out.send(&rest.to_ascii_uppercase());
-        out.close();
+    fn end(&mut self, (): &mut (), rest: &[u8], connection: &mut Connection<'_, Self>) {
+        connection.send(&rest.to_ascii_uppercase());
+        connection.close();
     }
 
-    fn drain(&mut self, (): &mut (), out: &mut Outlet<'_>) {
-        out.send(b"bye\n");
+    fn drain(&mut self, (): &mut (), connection: &mut Connection<'_, Self>) {
+        connection.send(b"bye\n");
     }
 }
 

@@ -73,6 +73,16 @@ impl Chunk {
         }
     }
 
+    /// The size of the memory that it keeps alive. Of shared memory only its own bytes count.
+    #[cfg(feature = "server")]
+    pub(super) fn held_memory(&self) -> usize {
+        match &self.storage {
+            Storage::Owned(memory) => memory.len(),
+            Storage::Shared(_) => self.len(),
+            Storage::File(_) => 0,
+        }
+    }
+
     /// The length of [`room`](Self::room).
     pub(super) fn room_len(&self) -> usize {
         self.memory().saturating_sub(self.end)

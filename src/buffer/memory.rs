@@ -11,6 +11,19 @@ impl Buffer {
         self.chunks.iter().map(Chunk::memory).sum()
     }
 
+    /// How many bytes of memory it keeps alive: its own, and what it shares with others. Files are
+    /// not in memory.
+    #[cfg(feature = "server")]
+    pub(crate) fn held_memory(&self) -> usize {
+        self.chunks.iter().map(Chunk::held_memory).sum()
+    }
+
+    /// How many of its bytes are in files.
+    #[cfg(feature = "server")]
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.file().is_some()).map(Chunk::len).sum()
+    }
+
     /// By how much an append of `n` bytes would increase [`memory`](Self::memory).
     #[must_use]
     pub fn growth(&self, n: usize) -> usize {

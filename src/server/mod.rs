@@ -21,6 +21,7 @@ mod handoff;
 mod listen_address;
 pub mod listener;
 mod memory;
+mod peer_address;
 mod placement;
 mod proxy_protocol;
 mod refusals;
@@ -49,11 +50,16 @@ pub use failure::ThreadFailure;
 pub use listen_address::{Listen, ListenAddress};
 pub use listener::Listener;
 pub use memory::prepare_for_address_limit;
+pub use peer_address::PeerAddress;
 pub use placement::Placement;
 pub use service::{
-    Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, TimeDistribution, Work, WorkKind,
+    Chargen, Connection, Discard, Echo, Service, Shard, TimeDistribution, Work, WorkKind,
     in_service_callback,
 };
+pub use shard::call::Closed;
+pub use shard::close_reason::CloseReason;
+pub use shard::connection_id::ConnectionId;
+pub use shard::shard_mut::SendError;
 
 use crate::base::Config;
 use accept::BacklogOwner;

@@ -4,9 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evshard::server::{
-    AcceptMode, Drain, Echo, Limits, Outlet, Peer, Server, ServerConfig, Service,
-};
+use evshard::server::{AcceptMode, Connection, Drain, Echo, Limits, Server, ServerConfig, Service};
 
 use crate::clients::{address_of, config, connect_from, is_served, source};
 use crate::common::{MS, TEST_TIMEOUT, eventually, read_to_end};
@@ -58,15 +56,20 @@ struct Announce;
 impl Service for Announce {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 
-    fn drain(&mut self, (): &mut (), out: &mut Outlet<'_>) {
-        out.send(b"bye");
+    fn drain(&mut self, (): &mut (), connection: &mut Connection<'_, Self>) {
+        connection.send(b"bye");
     }
 }
 
@@ -84,17 +87,17 @@ struct Endless;
 impl Service for Endless {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
-        self.resume(&mut (), out);
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        self.resume(&mut (), connection);
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
         input.len()
     }
 
-    fn resume(&mut self, (): &mut (), out: &mut Outlet<'_>) {
-        out.send(&[7; 10_000]);
-        out.continue_when_sent();
+    fn resume(&mut self, (): &mut (), connection: &mut Connection<'_, Self>) {
+        connection.send(&[7; 10_000]);
+        connection.continue_when_sent();
     }
 }
 

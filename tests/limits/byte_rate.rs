@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evshard::server::{
-    AcceptMode, Chargen, Discard, Drain, Echo, Limits, Outlet, Peer, Server, ServerConfig, Service,
+    AcceptMode, Chargen, Connection, Discard, Drain, Echo, Limits, Server, ServerConfig, Service,
 };
 
 use crate::clients::{address_of, config, connect_from, source};
@@ -115,13 +115,18 @@ const MESSAGE_BYTES: usize = 2000;
 impl Service for LongMessages {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         if input.len() < MESSAGE_BYTES {
             return 0;
         }
-        out.send(&input[..MESSAGE_BYTES]);
+        connection.send(&input[..MESSAGE_BYTES]);
         MESSAGE_BYTES
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use evshard::server::stats::ServerStats;
-use evshard::server::{AcceptMode, Echo, Outlet, Peer, Placement, Server, ServerConfig, Service};
+use evshard::server::{AcceptMode, Connection, Echo, Placement, Server, ServerConfig, Service};
 use test_needs::Need;
 
 use crate::clients::{connect, is_served, reset_when_dropped};
@@ -38,14 +38,19 @@ struct WhichShard;
 impl Service for WhichShard {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
         let thread = thread::current();
         let shard = thread.name().and_then(|name| name.strip_prefix("worker-")?.parse().ok());
-        out.send(&[shard.unwrap_or(u8::MAX)]);
+        connection.send(&[shard.unwrap_or(u8::MAX)]);
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 }

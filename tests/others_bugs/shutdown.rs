@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
+use evshard::server::{AcceptMode, Closed, Connection, Server, Service, Shard};
 use test_needs::Need;
 
 use crate::clients::{connect, is_served};
@@ -135,37 +135,42 @@ struct Word(u8);
 impl Service for Clumsy {
     type Session = Word;
 
-    fn open(&mut self, peer: &Peer<'_>, _: &mut Outlet<'_>) -> Word {
+    fn open(&mut self, connection: &mut Connection<'_, Self>) -> Word {
         // A first byte would come too late for a panic in here.
-        assert!(peer.listener() == 0, "a panic that the test asked for");
+        assert!(connection.listener() == 0, "a panic that the test asked for");
         Word(0)
     }
 
-    fn receive(&mut self, word: &mut Word, input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        word: &mut Word,
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         assert!(input[0] != b'r', "a panic that the test asked for");
         word.0 = input[0];
         if word.0 == b'p' {
-            out.pause_for(MS);
+            connection.pause_for(MS);
         } else {
-            out.send(input);
+            connection.send(input);
         }
         input.len()
     }
 
-    fn resume(&mut self, _: &mut Word, _: &mut Outlet<'_>) {
+    fn resume(&mut self, _: &mut Word, _: &mut Connection<'_, Self>) {
         panic!("a panic that the test asked for");
     }
 
-    fn end(&mut self, word: &mut Word, _: &[u8], out: &mut Outlet<'_>) {
+    fn end(&mut self, word: &mut Word, _: &[u8], connection: &mut Connection<'_, Self>) {
         assert!(word.0 != b'e', "a panic that the test asked for");
-        out.close();
+        connection.close();
     }
 
-    fn drain(&mut self, word: &mut Word, _: &mut Outlet<'_>) {
+    fn drain(&mut self, word: &mut Word, _: &mut Connection<'_, Self>) {
         assert!(word.0 != b'd', "a panic that the test asked for");
     }
 
-    fn close(&mut self, word: Word) {
+    fn close(&mut self, word: Word, _: Closed, _: &mut Shard<'_, Self>) {
         assert!(word.0 != b'c', "a panic that the test asked for");
     }
 }

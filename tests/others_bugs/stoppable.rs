@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use evshard::server::{Outlet, Peer, Service};
+use evshard::server::{Connection, Service};
 
 use crate::common::TEST_TIMEOUT;
 
@@ -38,9 +38,14 @@ impl Stoppable {
 impl Service for Stoppable {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         if input.contains(&b'!') {
             let mut state = self.stop.state.lock().unwrap();
             state.0 += 1;
@@ -50,7 +55,7 @@ impl Service for Stoppable {
             let _state =
                 self.stop.changed.wait_timeout_while(state, TEST_TIMEOUT * 2, held).unwrap();
         }
-        out.send(input);
+        connection.send(input);
         input.len()
     }
 }

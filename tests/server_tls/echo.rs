@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use evshard::server::{Echo, Outlet, Peer, Service};
+use evshard::server::{Connection, Echo, Service};
 
 use crate::clients::{
     Client, Site, VERSIONS, all_configs, client_on, close, echo, handshake, read_to_close_notify,
@@ -141,11 +141,16 @@ struct LineLengths;
 impl Service for LineLengths {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
-        out.send(format!("{end} ").as_bytes());
+        connection.send(format!("{end} ").as_bytes());
         end + 1
     }
 }

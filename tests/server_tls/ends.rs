@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evshard::server::{Drain, Echo, Limits, Outlet, Peer, ServerConfig, Service};
+use evshard::server::{Connection, Drain, Echo, Limits, ServerConfig, Service};
 
 use crate::clients::{
     Client, Site, VERSIONS, all_configs, client_hello, client_on, echo, end_write, handshake,
@@ -19,12 +19,12 @@ struct SendsAndCloses(usize);
 impl Service for SendsAndCloses {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
-        out.send(&noise(5, self.0));
-        out.close();
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        connection.send(&noise(5, self.0));
+        connection.close();
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
         input.len()
     }
 }
@@ -145,15 +145,15 @@ struct AnswersAtTheEnd;
 impl Service for AnswersAtTheEnd {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), _: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), _: &[u8], _: &mut Connection<'_, Self>) -> usize {
         0
     }
 
-    fn end(&mut self, (): &mut (), rest: &[u8], out: &mut Outlet<'_>) {
-        out.send(format!("{} bytes", rest.len()).as_bytes());
-        out.close();
+    fn end(&mut self, (): &mut (), rest: &[u8], connection: &mut Connection<'_, Self>) {
+        connection.send(format!("{} bytes", rest.len()).as_bytes());
+        connection.close();
     }
 }
 

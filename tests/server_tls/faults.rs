@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use evshard::server::stats::{ConnectionErrors, HandshakeErrors};
-use evshard::server::{Echo, Outlet, Peer, Service};
+use evshard::server::{Connection, Echo, Service};
 use rustls::{ContentType, SupportedProtocolVersion};
 
 use crate::clients::{
@@ -28,16 +28,21 @@ struct CountsEnds(Arc<AtomicUsize>);
 impl Service for CountsEnds {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 
-    fn end(&mut self, (): &mut (), _: &[u8], out: &mut Outlet<'_>) {
+    fn end(&mut self, (): &mut (), _: &[u8], connection: &mut Connection<'_, Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        out.close();
+        connection.close();
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use evshard::server::{Outlet, Peer, ServerConfig, Service};
+use evshard::server::{Connection, ServerConfig, Service};
 use evshard::tls::{TlsFacts, TlsVersion};
 use rcgen::KeyPair;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -32,12 +32,17 @@ impl Reports {
 impl Service for Reports {
     type Session = ();
 
-    fn open(&mut self, peer: &Peer<'_>, _: &mut Outlet<'_>) {
-        self.0.send((peer.listener(), peer.tls())).unwrap();
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        self.0.send((connection.listener(), connection.tls())).unwrap();
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evshard::server::{Chargen, Discard, Echo, Limits, Outlet, Peer, ServerConfig, Service};
+use evshard::server::{Chargen, Connection, Discard, Echo, Limits, ServerConfig, Service};
 
 use crate::clients::{
     Site, VERSIONS, all_configs, any_config, client_on, echo, end_write, read_to_close_notify,
@@ -109,13 +109,18 @@ const ANSWER: usize = 1 << 20;
 impl Service for Much {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        if out.room() < ANSWER {
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        if connection.room() < ANSWER {
             return 0;
         }
-        out.send(&[7; ANSWER][..usize::from(input[0]) * ANSWER / 16]);
+        connection.send(&[7; ANSWER][..usize::from(input[0]) * ANSWER / 16]);
         1
     }
 }
@@ -164,15 +169,15 @@ struct Pauses(Duration);
 impl Service for Pauses {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), _: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.pause_for(self.0);
+    fn receive(&mut self, (): &mut (), _: &[u8], connection: &mut Connection<'_, Self>) -> usize {
+        connection.pause_for(self.0);
         1
     }
 
-    fn resume(&mut self, (): &mut (), out: &mut Outlet<'_>) {
-        out.send(b".");
+    fn resume(&mut self, (): &mut (), connection: &mut Connection<'_, Self>) {
+        connection.send(b".");
     }
 }
 

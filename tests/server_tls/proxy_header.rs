@@ -6,8 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
 use evshard::server::{
-    ConnectionsPerSource, Outlet, Peer, PeerAddress, ProxyMode, ProxyProtocol, ServerConfig,
-    Service,
+    Connection, ConnectionsPerSource, PeerAddress, ProxyMode, ProxyProtocol, ServerConfig, Service,
 };
 
 use crate::clients::{
@@ -22,13 +21,18 @@ struct Addresses(Sender<PeerAddress>);
 impl Service for Addresses {
     type Session = ();
 
-    fn open(&mut self, peer: &Peer<'_>, _: &mut Outlet<'_>) {
-        assert!(peer.tls().is_some(), "its handshake is done");
-        self.0.send(peer.address()).unwrap();
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        assert!(connection.tls().is_some(), "its handshake is done");
+        self.0.send(connection.peer()).unwrap();
     }
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    use evshard::server::{ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
+    use evshard::server::{Connection, ListenAddress, Server, ServerConfig, Service};
     use log::LevelFilter;
 
     use super::*;
@@ -130,11 +130,11 @@ mod tests {
     impl Service for Faulty {
         type Session = ();
 
-        fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {
+        fn open(&mut self, _: &mut Connection<'_, Self>) {
             panic!("a callback\nof two lines")
         }
 
-        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
             input.len()
         }
     }

@@ -63,6 +63,11 @@ impl<T> Handoff<T> {
         self.shard
     }
 
+    /// How many shards the server has.
+    pub(super) fn shards(&self) -> usize {
+        self.loads.len()
+    }
+
     #[cfg(all(test, not(loom)))]
     pub(super) fn connection_limit(&self) -> &ConnectionLimit {
         &self.connection_limit

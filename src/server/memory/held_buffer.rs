@@ -1,6 +1,8 @@
 //! Bytes that wait to be sent. Their memory counts against the limit as long as they exist.
 
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::counted::{CountedMemory, NoMemory};
@@ -12,13 +14,15 @@ use crate::transport::{Transport, would_block};
 #[derive(Debug)]
 pub(in crate::server) struct HeldBuffer {
     bytes: Buffer,
+    /// How many of the bytes are in files.
+    file_bytes: usize,
     memory: CountedMemory,
 }
 
 impl HeldBuffer {
     /// An empty buffer, without memory.
     pub(in crate::server) fn new(limit: &Arc<MemoryLimit>) -> Self {
-        Self { bytes: Buffer::new(), memory: CountedMemory::new(limit) }
+        Self { bytes: Buffer::new(), file_bytes: 0, memory: CountedMemory::new(limit) }
     }
 
     pub(in crate::server) fn len(&self) -> usize {
@@ -29,7 +33,12 @@ impl HeldBuffer {
         self.bytes.is_empty()
     }
 
-    /// Its memory in bytes.
+    /// How many of its bytes are in memory.
+    pub(in crate::server) fn len_in_memory(&self) -> usize {
+        self.bytes.len() - self.file_bytes
+    }
+
+    /// Its memory in bytes. What it shares with others counts as its own.
     pub(in crate::server) fn memory(&self) -> usize {
         self.memory.bytes()
     }
@@ -44,6 +53,29 @@ impl HeldBuffer {
         self.memory.grow_to(memory, || self.bytes.try_append(bytes))
     }
 
+    /// Appends bytes without a copy. If there is no memory for them, nothing changes.
+    pub(in crate::server) fn append_shared(&mut self, bytes: Arc<[u8]>) -> Result<(), NoMemory> {
+        let memory = self.memory.bytes().checked_add(bytes.len()).ok_or(NoMemory)?;
+        let append = || Ok::<(), NoMemory>(self.bytes.append_shared(bytes));
+        self.memory.grow_to(memory, append)
+    }
+
+    /// Appends a range of a file, which needs no memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Buffer::append_file`]; nothing changes then.
+    pub(in crate::server) fn append_file(
+        &mut self,
+        file: Arc<File>,
+        range: Range<u64>,
+    ) -> io::Result<()> {
+        let before = self.bytes.len();
+        self.bytes.append_file(file, range)?;
+        self.file_bytes += self.bytes.len() - before;
+        Ok(())
+    }
+
     /// Writes what the transport takes, at most `max` bytes, and frees it; returns how many bytes
     /// that were, perhaps none.
     pub(in crate::server) fn write_to(
@@ -55,7 +87,10 @@ impl HeldBuffer {
             Err(error) if would_block(&error) => return Ok(0),
             result => result?,
         };
-        self.memory.shrink_to(self.bytes.memory());
+        self.memory.shrink_to(self.bytes.held_memory());
+        if self.file_bytes > 0 {
+            self.file_bytes = self.bytes.file_bytes();
+        }
         Ok(written)
     }
 }

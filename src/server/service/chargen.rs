@@ -1,6 +1,6 @@
 //! The character generator.
 
-use super::{Outlet, Peer, Service};
+use super::{Connection, Service};
 
 /// The printable characters, from the space to the tilde.
 const CHARACTERS: u8 = b'~' - b' ' + 1;
@@ -28,35 +28,35 @@ impl NextLine {
         self.0 = (self.0 + 1) % CHARACTERS;
     }
 
-    fn fill(&mut self, out: &mut Outlet<'_>) {
+    fn fill(&mut self, connection: &mut Connection<'_, Chargen>) {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES + LINE + 2);
         while chunk.len() < CHUNK_BYTES {
             self.append_to(&mut chunk);
         }
-        out.send(&chunk);
-        out.continue_when_sent();
+        connection.send(&chunk);
+        connection.continue_when_sent();
     }
 }
 
 impl Service for Chargen {
     type Session = NextLine;
 
-    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) -> NextLine {
+    fn open(&mut self, connection: &mut Connection<'_, Self>) -> NextLine {
         let mut next = NextLine(0);
-        next.fill(out);
+        next.fill(connection);
         next
     }
 
-    fn receive(&mut self, _: &mut NextLine, input: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, _: &mut NextLine, input: &[u8], _: &mut Connection<'_, Self>) -> usize {
         input.len()
     }
 
-    fn resume(&mut self, next: &mut NextLine, out: &mut Outlet<'_>) {
-        next.fill(out);
+    fn resume(&mut self, next: &mut NextLine, connection: &mut Connection<'_, Self>) {
+        next.fill(connection);
     }
 
-    fn drain(&mut self, _: &mut NextLine, out: &mut Outlet<'_>) {
-        out.close();
+    fn drain(&mut self, _: &mut NextLine, connection: &mut Connection<'_, Self>) {
+        connection.close();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The discard service.
 
-use super::{Outlet, Peer, Service};
+use super::{Connection, Service};
 
 /// The discard service (RFC 863): receives bytes and never sends any. Useful to measure receiving
 /// alone.
@@ -10,9 +10,9 @@ pub struct Discard;
 impl Service for Discard {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
         input.len()
     }
 }

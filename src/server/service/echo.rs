@@ -1,6 +1,6 @@
 //! The echo service.
 
-use super::{Outlet, Peer, Service};
+use super::{Connection, Service};
 
 /// The echo service (RFC 862): sends back every byte that it receives.
 ///
@@ -18,10 +18,15 @@ pub struct Echo;
 impl Service for Echo {
     type Session = ();
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-        out.send(input);
+    fn receive(
+        &mut self,
+        (): &mut (),
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
+        connection.send(input);
         input.len()
     }
 }

@@ -4,20 +4,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Outlet, Peer, Service};
-
-/// A service with its sessions, of whatever type. `None` is a panic; the session is lost with it.
-pub(in crate::server) trait Hosted: Send {
-    fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()>;
-    /// Passes message after message, until one is incomplete or the next step is not to read.
-    /// Returns the number of consumed bytes.
-    fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize>;
-    fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()>;
-    fn end(&mut self, key: usize, rest: &[u8], out: &mut Outlet<'_>) -> Option<()>;
-    fn drain(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()>;
-    /// Does nothing if the connection has no session.
-    fn close(&mut self, key: usize) -> Option<()>;
-}
+use super::{Connection, Service, Shard};
+use crate::server::shard::call::{Closed, Hosted};
+use crate::server::shard::shard_mut::ShardMut;
 
 thread_local! {
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
@@ -43,28 +32,51 @@ pub fn in_service_callback() -> bool {
 /// A service of the type `S` with its sessions.
 pub(in crate::server) struct Host<S: Service> {
     service: S,
-    sessions: Vec<Option<S::Session>>,
+    pub(super) own: HostState<S>,
+}
+
+/// What a [`Shard`] has of the service's own types.
+pub(super) struct HostState<S: Service> {
+    /// By connection key. The session of the connection whose callback runs is not here.
+    pub(super) sessions: Vec<Option<S::Session>>,
 }
 
 impl<S: Service> Host<S> {
     pub(in crate::server) fn new(service: S) -> Self {
-        Self { service, sessions: Vec::new() }
+        Self { service, own: HostState { sessions: Vec::new() } }
     }
 
-    /// Calls the service with a session that is open.
-    #[inline]
-    fn with<T>(
+    /// Calls the service with the session of a connection, if it has one.
+    #[inline(always)]
+    fn with_session<T>(
         &mut self,
+        shard: &mut ShardMut<'_>,
         key: usize,
-        call: impl FnOnce(&mut S, &mut S::Session) -> T,
+        call: impl FnOnce(&mut S, &mut S::Session, &mut Connection<'_, S>) -> T,
     ) -> Option<T> {
-        let session = self.sessions.get_mut(key)?.as_mut()?;
-        catch_panic(|| call(&mut self.service, session))
+        let Self { service, own } = self;
+        let mut session = own.sessions.get_mut(key)?.take()?;
+        let mut connection = Connection::new(shard, own, key);
+        let called = catch_panic(|| call(service, &mut session, &mut connection));
+        // After a panic, too: the session is passed to `close`.
+        own.sessions[key] = Some(session);
+        called
+    }
+
+    /// Calls the service for no connection.
+    fn without_session<T>(
+        &mut self,
+        shard: &mut ShardMut<'_>,
+        call: impl FnOnce(&mut S, &mut Shard<'_, S>) -> T,
+    ) -> Option<T> {
+        let Self { service, own } = self;
+        catch_panic(|| call(service, &mut Shard::new(shard, own)))
     }
 }
 
 /// Runs code of a service and catches its panic. The service continues as the panic left it, as its
 /// documentation says.
+#[inline(always)]
 fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
     IN_CALLBACK.set(true);
     let result = catch_unwind(AssertUnwindSafe(call));
@@ -73,45 +85,65 @@ fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
 }
 
 impl<S: Service> Hosted for Host<S> {
-    fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()> {
-        let session = catch_panic(|| self.service.open(peer, out))?;
-        if self.sessions.len() <= key {
-            self.sessions.resize_with(key + 1, || None);
+    fn open(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+        let Self { service, own } = self;
+        let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)))?;
+        if own.sessions.len() <= key {
+            own.sessions.resize_with(key + 1, || None);
         }
-        self.sessions[key] = Some(session);
+        own.sessions[key] = Some(session);
         Some(())
     }
 
-    fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize> {
-        self.with(key, |service, session| {
+    fn receive(&mut self, shard: &mut ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize> {
+        self.with_session(shard, key, |service, session, connection| {
             let mut rest = input;
             loop {
-                let (consumed, given) = (service.receive(session, rest, out), rest.len());
+                let consumed = service.receive(session, rest, connection);
+                let given = rest.len();
                 assert!(consumed <= given, "the service consumed {consumed} of {given} bytes");
                 rest = &rest[consumed..];
-                if consumed == 0 || rest.is_empty() || !out.can_receive_more() {
+                if consumed == 0 || rest.is_empty() || !connection.can_receive_more() {
                     return input.len() - rest.len();
                 }
             }
         })
     }
 
-    fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()> {
-        self.with(key, |service, session| service.resume(session, out))
+    fn resume(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+        self.with_session(shard, key, S::resume)
     }
 
-    fn end(&mut self, key: usize, rest: &[u8], out: &mut Outlet<'_>) -> Option<()> {
-        self.with(key, |service, session| service.end(session, rest, out))
+    fn sent(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+        self.with_session(shard, key, S::sent)
     }
 
-    fn drain(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()> {
-        self.with(key, |service, session| service.drain(session, out))
+    fn end(&mut self, shard: &mut ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()> {
+        self.with_session(shard, key, |service, session, connection| {
+            service.end(session, rest, connection);
+        })
     }
 
-    fn close(&mut self, key: usize) -> Option<()> {
-        let Some(session) = self.sessions.get_mut(key).and_then(Option::take) else {
+    fn drain(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+        self.with_session(shard, key, S::drain)
+    }
+
+    fn close(&mut self, shard: &mut ShardMut<'_>, key: usize, closed: Closed) -> Option<()> {
+        let Some(session) = self.own.sessions.get_mut(key).and_then(Option::take) else {
             return Some(());
         };
-        catch_panic(|| self.service.close(session))
+        self.without_session(shard, |service, shard| service.close(session, closed, shard))
+    }
+
+    fn start(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+        self.without_session(shard, S::start)
+    }
+
+    fn begin_drain(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+        self.without_session(shard, S::begin_drain)
+    }
+
+    fn stop(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+        self.without_session(shard, S::stop)
     }
 }

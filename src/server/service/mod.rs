@@ -2,36 +2,37 @@
 //! your own.
 
 mod chargen;
+mod connection;
 mod discard;
 mod echo;
 mod host;
-mod outlet;
-mod peer;
-mod pending_output;
+mod shard;
 mod work;
 
 pub use chargen::Chargen;
+pub use connection::Connection;
 pub use discard::Discard;
 pub use echo::Echo;
+pub(super) use host::Host;
 pub use host::in_service_callback;
-pub(super) use host::{Host, Hosted};
-pub(super) use outlet::NextStep;
-pub use outlet::Outlet;
-pub use peer::{Peer, PeerAddress};
-pub(super) use pending_output::OutputFailure;
+pub use shard::Shard;
 pub use work::{TimeDistribution, Work, WorkKind};
+
+use crate::server::shard::call::Closed;
 
 /// A protocol of a server. Each shard has a clone of the service that the server was started with,
 /// so a service needs no lock.
 ///
 /// The server reads, calls [`receive`](Self::receive), and sends what the service gave its
-/// [`Outlet`]. While a peer does not read its output, the server does not read from it, so memory
-/// stays bounded. If a service panics, the connection of that call is reset. The shard continues
+/// [`Connection`]. While a peer does not read its output, the server does not read from it, so
+/// memory stays bounded. A callback may also send to other connections of its [`Shard`].
+///
+/// If a service panics in a callback of a connection, that connection is reset. The shard continues
 /// with the others, and with the service as the panic left it.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
-/// use evshard::server::{ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
+/// use evshard::server::{Connection, ListenAddress, Server, ServerConfig, Service};
 ///
 /// /// Counts the words of each line.
 /// #[derive(Clone)]
@@ -40,12 +41,18 @@ pub use work::{TimeDistribution, Work, WorkKind};
 /// impl Service for WordCount {
 ///     type Session = ();
 ///
-///     fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+///     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 ///
-///     fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+///     fn receive(
+///         &mut self,
+///         (): &mut (),
+///         input: &[u8],
+///         connection: &mut Connection<'_, Self>,
+///     ) -> usize {
 ///         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
 ///         let line = String::from_utf8_lossy(&input[..end]);
-///         out.send(format!("{}\n", line.split_whitespace().count()).as_bytes());
+///         let words = line.split_whitespace().count();
+///         connection.send(format!("{words}\n").as_bytes());
 ///         end + 1
 ///     }
 /// }
@@ -63,11 +70,16 @@ pub use work::{TimeDistribution, Work, WorkKind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Service: Clone + Send + 'static {
-    /// The state of each connection.
+    /// The state of each connection. It is moved out of its place for each callback, so a large one
+    /// is better boxed.
     type Session: Send + 'static;
 
-    /// A connection begins. With the PROXY protocol its header has already been read.
-    fn open(&mut self, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Self::Session;
+    /// The shard starts. It has no connections yet. Called on its thread.
+    fn start(&mut self, _shard: &mut Shard<'_, Self>) {}
+
+    /// A connection begins. With the PROXY protocol its header has already been read, and with TLS
+    /// the handshake is done.
+    fn open(&mut self, connection: &mut Connection<'_, Self>) -> Self::Session;
 
     /// Bytes arrived. Returns how many of them are consumed: one message or several. The others are
     /// passed again at once. If none of those is consumed, they are passed again together with
@@ -75,24 +87,44 @@ pub trait Service: Clone + Send + 'static {
     /// most [`Limits::message`](super::Limits::message). After a pause, after pending output was
     /// sent, and after a byte rate delayed reading, they are passed once more. A service that
     /// returns more than `input` has bytes panics.
-    fn receive(&mut self, session: &mut Self::Session, input: &[u8], out: &mut Outlet<'_>)
-    -> usize;
+    fn receive(
+        &mut self,
+        session: &mut Self::Session,
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize;
 
-    /// The time of [`Outlet::pause_for`] is over, or the output of [`Outlet::continue_when_sent`]
-    /// was sent.
-    fn resume(&mut self, _session: &mut Self::Session, _out: &mut Outlet<'_>) {}
+    /// The time of [`Connection::pause_for`] is over, or the output of
+    /// [`Connection::continue_when_sent`] was sent. If this chooses no other step, the connection
+    /// receives again.
+    fn resume(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
+
+    /// Output that the socket did not take at first is sent now: the connection has no unsent
+    /// bytes.
+    fn sent(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
     /// The peer has ended its stream; `rest` is the unconsumed input. By default the connection is
-    /// closed once everything is sent.
-    fn end(&mut self, _session: &mut Self::Session, _rest: &[u8], out: &mut Outlet<'_>) {
-        out.close();
+    /// closed once everything is sent. [`Connection::pause`] keeps it open, to send more.
+    fn end(
+        &mut self,
+        _session: &mut Self::Session,
+        _rest: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) {
+        connection.close();
     }
 
     /// The server starts to drain, or the connection has reached its
     /// [maximum age](super::Limits::age). A service may notify its peer, or close. A connection
     /// that is quiet is closed soon after.
-    fn drain(&mut self, _session: &mut Self::Session, _out: &mut Outlet<'_>) {}
+    fn drain(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
     /// The connection is closed, for whatever reason.
-    fn close(&mut self, _session: Self::Session) {}
+    fn close(&mut self, _session: Self::Session, _closed: Closed, _shard: &mut Shard<'_, Self>) {}
+
+    /// The server starts to drain. Called before [`drain`](Self::drain) of the connections.
+    fn begin_drain(&mut self, _shard: &mut Shard<'_, Self>) {}
+
+    /// The shard ends. It has no connections any more.
+    fn stop(&mut self, _shard: &mut Shard<'_, Self>) {}
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use super::{Outlet, Peer, Service};
+use super::{Connection, Service};
 use crate::server::config::ranges::{WORK_TIME, expect_time};
 use crate::server::error::OutOfRange;
 
@@ -121,11 +121,16 @@ impl Service for Work {
     /// The reply to send when the pause is over.
     type Session = Vec<u8>;
 
-    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> Vec<u8> {
+    fn open(&mut self, _: &mut Connection<'_, Self>) -> Vec<u8> {
         Vec::new()
     }
 
-    fn receive(&mut self, answer: &mut Vec<u8>, input: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(
+        &mut self,
+        answer: &mut Vec<u8>,
+        input: &[u8],
+        connection: &mut Connection<'_, Self>,
+    ) -> usize {
         let time = self.next_time();
         match self.kind {
             WorkKind::Spin => {
@@ -133,18 +138,18 @@ impl Service for Work {
                 while Instant::now() < end {
                     std::hint::spin_loop();
                 }
-                out.send(input);
+                connection.send(input);
             }
             WorkKind::Sleep => {
                 answer.extend_from_slice(input);
-                out.pause_for(time);
+                connection.pause_for(time);
             }
         }
         input.len()
     }
 
-    fn resume(&mut self, answer: &mut Vec<u8>, out: &mut Outlet<'_>) {
-        out.send(answer);
+    fn resume(&mut self, answer: &mut Vec<u8>, connection: &mut Connection<'_, Self>) {
+        connection.send(answer);
         // An idle connection keeps no memory.
         *answer = Vec::new();
     }

@@ -1,7 +1,7 @@
 //! Adoption: a worker takes accepted connections from its handoff, and starts them.
 
-use super::connection::{Connection, Stage};
 use super::connection_io::on_readable;
+use super::connection_state::{ConnectionState, Stage};
 use super::tls::on_tls_readable;
 use super::worker::Worker;
 use crate::base::Registry;
@@ -24,54 +24,55 @@ pub(in crate::server) fn start(registry: &mut Registry<Worker>) -> Result<()> {
 /// Runs after each wait, before the reported events: adopts a bounded number of new connections
 /// first.
 fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
-    worker.turn_began();
+    worker.shard.turn_began();
     worker.free_memory_if_needed(registry);
-    worker.adopted = false;
+    worker.shard.adopted = false;
     worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
-    if worker.adopted {
+    if worker.shard.adopted {
         worker.mark();
     }
 }
 
 /// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
 fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    worker.stats.wakes_spurious += u64::from(!worker.adopted);
+    worker.shard.stats.wakes_spurious += u64::from(!worker.shard.adopted);
 }
 
 impl Worker {
     /// Adopts at most `limit` waiting connections.
     pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
-        if self.handoff.is_empty() {
+        if self.shard.handoff.is_empty() {
             return;
         }
-        let handoff = self.handoff.clone();
+        let handoff = self.shard.handoff.clone();
         handoff.take(limit, |connection| self.adopt(registry, connection));
     }
 
     fn adopt(&mut self, registry: &mut Registry<Self>, accepted: AcceptedConnection) {
-        self.adopted = true;
-        self.stats.connections += 1;
+        self.shard.adopted = true;
+        self.shard.stats.connections += 1;
         let transport = Transport::new(accepted.socket);
-        let entry = self.connections.vacant_entry();
+        let entry = self.shard.connections.vacant_entry();
         let key = entry.key();
         let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
         let handler = if accepted.tls { on_tls_readable } else { on_readable };
         let readable = registry.create(spec.token(Token(key as u64)), handler);
-        let expects_header = self.proxy.mode != ProxyMode::Off;
+        let expects_header = self.shard.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        let mut connection = Connection::new(transport, readable, accepted.listener, stage);
+        let mut connection = ConnectionState::new(transport, readable, accepted.listener, stage);
         connection.expects_tls = accepted.tls;
         entry.insert(connection);
         if let Some(slot) = accepted.source {
-            self.source_slots.hold(key, slot);
+            self.shard.source_slots.hold(key, slot);
         }
-        if let Some(rates) = &mut self.calls.byte_rates {
+        if let Some(rates) = &mut self.shard.byte_rates {
             rates.begin(key);
         }
-        if let Some(ages) = &mut self.ages {
+        if let Some(ages) = &mut self.shard.ages {
             ages.begin(registry, key);
         }
-        if let (Some(timings), Some(accepted_at)) = (&mut self.timings, accepted.accepted_at) {
+        if let (Some(timings), Some(accepted_at)) = (&mut self.shard.timings, accepted.accepted_at)
+        {
             timings.adopted(accepted_at);
         }
         self.connection(registry, key).begin();

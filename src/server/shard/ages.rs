@@ -123,26 +123,26 @@ fn start(registry: &mut Registry<Worker>, timer: EventId, interval: Duration) {
 
 fn on_sweep(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let now = registry.now();
-    let Some(ages) = &mut worker.ages else { return };
+    let Some(ages) = &mut worker.shard.ages else { return };
     let keys = ages.take_due(now);
     let drain_tick = ages.drain_tick;
     if let Some(&key) = keys.first()
         && let Some(suppressed) = ages.log.next(now)
     {
-        let peer = worker.connections[key].peer().address();
+        let peer = worker.shard.connections[key].peer_address();
         log::debug!(
-            target: "shard", shard = worker.handoff.shard(), peer:%, suppressed;
+            target: "shard", shard = worker.shard.handoff.shard(), peer:%, suppressed;
             "a connection has reached its maximum age and drains"
         );
     }
-    worker.stats.aged += keys.len() as u64;
+    worker.shard.stats.aged += keys.len() as u64;
     for key in keys {
         worker.connection(registry, key).begin_draining();
         if registry.deadline(drain_tick).is_none() {
             start(registry, drain_tick, QUIET_TIME);
         }
     }
-    if worker.connections.is_empty() {
+    if worker.shard.connections.is_empty() {
         registry.del(fired.id);
     }
     worker.mark();
@@ -150,7 +150,7 @@ fn on_sweep(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) 
 
 fn on_drain_tick(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let now = registry.now();
-    let Some(ages) = &worker.ages else { return };
+    let Some(ages) = &worker.shard.ages else { return };
     let draining: Vec<(usize, Instant)> =
         ages.draining.iter().map(|(&key, &end)| (key, end)).collect();
     for (key, end) in draining {
@@ -161,7 +161,7 @@ fn on_drain_tick(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fi
             close_if_quiet(&mut connection);
         }
     }
-    if worker.ages.as_ref().is_some_and(|ages| ages.draining.is_empty()) {
+    if worker.shard.ages.as_ref().is_some_and(|ages| ages.draining.is_empty()) {
         registry.del(fired.id);
     }
     worker.mark();
@@ -230,11 +230,11 @@ mod tests {
     fn a_changed_drain_timeout_counts_for_connections_that_become_too_old() {
         let (_client, socket) = pair();
         let (mut base, mut worker) = worker_with(Echo, socket);
-        worker.ages = Some(Box::new(ages(base.registry(), 1)));
+        worker.shard.ages = Some(Box::new(ages(base.registry(), 1)));
         let mut config = ServerConfig::default();
         config.drain.timeout = Duration::from_secs(77);
         worker.reconfigure(base.registry(), &config).unwrap();
-        let ages = worker.ages.as_mut().unwrap();
+        let ages = worker.shard.ages.as_mut().unwrap();
         ages.begin(base.registry(), 0);
         let now = ages.started + MAX * 2;
         assert_eq!(ages.take_due(now), [0]);
@@ -247,13 +247,13 @@ mod tests {
         let (mut base, mut worker) = worker_with(Echo, socket);
         let ages = ConnectionAges::new(SWEEP_MIN, Duration::ZERO, 1, base.registry());
         let sweep = ages.sweep;
-        worker.ages = Some(Box::new(ages));
+        worker.shard.ages = Some(Box::new(ages));
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         assert!(base.registry().deadline(sweep).is_some(), "it has a connection");
         drop(client);
         while base.registry().deadline(sweep).is_some() {
             base.run_with(&mut worker, LoopFlags::ONCE).unwrap();
         }
-        assert!(worker.connections.is_empty());
+        assert!(worker.shard.connections.is_empty());
     }
 }

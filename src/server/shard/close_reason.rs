@@ -1,15 +1,19 @@
-//! Why a connection is closed early, and whether its peer gets a reset.
+//! Why a connection is closed, and whether its peer gets a reset.
 
 use std::io;
 
-use super::connection::Connection;
-use crate::server::service::OutputFailure;
+use super::connection_state::ConnectionState;
 use crate::server::stats::ConnectionErrors;
 use crate::tls::TlsError;
 
-/// Why a connection was closed early.
+/// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CloseReason {
+#[non_exhaustive]
+pub enum CloseReason {
+    /// Its service closed it, or its peer ended its stream. All output was sent.
+    Closed,
+    /// The server drains, or the connection reached its maximum age. It was quiet.
+    Drained,
     /// The peer reset it, or a call on it failed.
     Broken,
     /// The first byte did not arrive in time.
@@ -42,19 +46,6 @@ pub(super) enum CloseReason {
     Cut,
 }
 
-impl From<OutputFailure> for CloseReason {
-    #[cold]
-    #[inline(never)] // or a jump table stands in the way of each call
-    fn from(failure: OutputFailure) -> Self {
-        match failure {
-            OutputFailure::Broken => Self::Broken,
-            OutputFailure::Tls => Self::Tls,
-            OutputFailure::TooLarge => Self::TooLarge,
-            OutputFailure::NoMemory => Self::NoMemory,
-        }
-    }
-}
-
 impl CloseReason {
     /// For a read or a write that failed.
     pub(super) fn of_io(error: &io::Error) -> Self {
@@ -67,6 +58,7 @@ impl CloseReason {
 
     pub(super) fn count(self, errors: &mut ConnectionErrors) {
         *match self {
+            Self::Closed | Self::Drained => return,
             Self::Broken => &mut errors.broken,
             Self::FirstByte => &mut errors.first_byte,
             Self::Idle => &mut errors.idle,
@@ -87,8 +79,9 @@ impl CloseReason {
 
     /// Whether an orderly end of stream is correct: the peer sent nothing incomplete and misses
     /// nothing, or an alert of TLS says what went wrong, which a reset could overtake.
-    pub(super) fn is_orderly(self, connection: &Connection) -> bool {
+    pub(super) fn is_orderly(self, connection: &ConnectionState) -> bool {
         match self {
+            Self::Closed | Self::Drained => true,
             Self::FirstByte | Self::Idle => !connection.has_pending_output(),
             Self::Handshake | Self::Tls => true,
             _ => false,

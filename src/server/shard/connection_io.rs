@@ -6,18 +6,19 @@
 use std::io;
 use std::time::Instant;
 
+use super::call::{Called, Hosted, NextStep, call};
 use super::close_reason::CloseReason;
-use super::connection::Stage;
 use super::connection_mut::ConnectionMut;
+use super::connection_state::{OutputEnd, Stage};
 use super::proxy_header::{self, HeaderProgress};
-use super::service_calls::Called;
+use super::shard_mut::ShardMut;
+use super::shard_state::ShardState;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
 use crate::rate_limit::Direction;
 use crate::server::config::ProxyMode;
 use crate::server::memory::NoMemory;
-use crate::server::service::{Hosted, NextStep, Outlet, Peer};
 use crate::transport::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
@@ -26,7 +27,7 @@ pub(super) const READS_PER_TURN_MAX: usize = 4;
 pub(super) fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
     worker.connection(registry, key).readable(fired.ready, ConnectionMut::read_plain);
-    worker.callback_ended(key);
+    worker.shard.callback_ended(key);
 }
 
 pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
@@ -34,7 +35,7 @@ pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, 
     let mut connection = worker.connection(registry, key);
     connection.writable(fired.ready);
     connection.count_tls_memory();
-    worker.callback_ended(key);
+    worker.shard.callback_ended(key);
 }
 
 pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
@@ -42,18 +43,28 @@ pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fir
     let mut connection = worker.connection(registry, key);
     connection.timer_ended();
     connection.count_tls_memory();
-    worker.callback_ended(key);
+    worker.shard.callback_ended(key);
+}
+
+/// How much of the pending output was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    All,
+    /// The socket takes no more now.
+    Some,
+    /// The connection is closed, or waits for a byte rate.
+    NotNow,
 }
 
 /// The events.
 impl ConnectionMut<'_> {
     /// Starts an adopted connection.
     pub(super) fn begin(&mut self) {
-        if !self.watch(self.readable, self.worker.deadlines.before_first_byte()) {
+        if !self.watch(self.readable, self.worker.shard.deadlines.before_first_byte()) {
             return;
         }
         if self.stage == Stage::ProxyHeader {
-            self.start_deadline(self.worker.deadlines.proxy_header, on_timer);
+            self.start_deadline(self.worker.shard.deadlines.proxy_header);
         } else if self.expects_tls {
             self.begin_handshake();
         } else {
@@ -67,7 +78,7 @@ impl ConnectionMut<'_> {
             self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
             read(self);
-        } else if self.received_any || self.worker.deadlines.first_byte.is_none() {
+        } else if self.received_any || self.worker.shard.deadlines.first_byte.is_none() {
             self.fail(CloseReason::Idle);
         } else {
             self.fail(CloseReason::FirstByte);
@@ -91,10 +102,11 @@ impl ConnectionMut<'_> {
             Stage::Reading => self.fail(CloseReason::Message),
             Stage::ReadDelayed => self.begin_reading(),
             Stage::Pausing => self.resume(),
-            Stage::Sending(_) => {
+            Stage::Sending(_) | Stage::Paused => {
                 self.free_timer();
-                self.watch_writable(on_writable);
+                self.watch_writable();
             }
+            Stage::Closing(_) => {}
         }
     }
 }
@@ -104,17 +116,17 @@ impl ConnectionMut<'_> {
     /// Starts the timer after which the byte rates allow more, in place of the deadline of a
     /// message. No deadline runs until then, because it is the server that is slow.
     fn await_byte_rate(&mut self, way: Direction) {
-        let Worker { connections, calls, handoff, .. } = &mut *self.worker;
-        let Some(rates) = &mut calls.byte_rates else { return };
+        let ShardState { connections, byte_rates, handoff, .. } = &mut self.worker.shard;
+        let Some(rates) = byte_rates else { return };
         let wait = rates.wait(self.key, way);
         if let Some(suppressed) = rates.log.next(Instant::now()) {
-            let peer = connections[self.key].peer().address();
+            let peer = connections[self.key].peer_address();
             log::debug!(
                 target: "shard", shard = handoff.shard(), peer:%, suppressed;
                 "a connection waits for a byte rate"
             );
         }
-        self.start_timer(wait, on_timer);
+        self.start_timer(wait);
     }
 }
 
@@ -151,9 +163,10 @@ impl ConnectionMut<'_> {
     /// Reads once; returns whether another read may bring more.
     #[inline(always)]
     pub(super) fn read_once<const TLS: bool>(&mut self) -> bool {
-        let Worker { connections, buffer, calls, deadlines, stats, .. } = &mut *self.worker;
+        let Worker { buffer, host, shard, .. } = &mut *self.worker;
+        let ShardState { connections, byte_rates, deadlines, stats, .. } = &mut *shard;
         let connection = &mut connections[self.key];
-        let allowed = match &mut calls.byte_rates {
+        let allowed = match byte_rates {
             // The header is short, and no message yet.
             Some(rates) if connection.stage != Stage::ProxyHeader => {
                 rates.allowed(self.key, Direction::Read).min(buffer.len())
@@ -172,7 +185,7 @@ impl ConnectionMut<'_> {
         // A short read emptied the socket: another would only return EAGAIN.
         let may_bring_more = if TLS { transport.has_received() } else { length == buffer.len() };
         let input = &buffer[..length];
-        if let Some(rates) = &mut calls.byte_rates {
+        if let Some(rates) = byte_rates {
             rates.count(self.key, Direction::Read, length);
         }
         connection.active_since_tick = true;
@@ -184,8 +197,12 @@ impl ConnectionMut<'_> {
         if connection.stage != Stage::Reading || connection.unconsumed.is_some() {
             return self.read_more(length) && may_bring_more;
         }
-        let received = calls.receive(connection, self.key, input, &mut stats.bytes_out);
-        if let Ok((consumed, NextStep::Read)) = received
+        let key = self.key;
+        let mut cx = ShardMut { state: shard, registry: self.registry };
+        let received =
+            call(&mut **host, &mut cx, key, |host, shard| host.receive(shard, key, input));
+        let connection = &mut shard.connections[key];
+        if let Ok((consumed, NextStep::Continue)) = received
             && consumed == length
             && connection.only_reads()
         {
@@ -193,7 +210,7 @@ impl ConnectionMut<'_> {
             return may_bring_more;
         }
         let received = received.and_then(|(consumed, next_step)| {
-            let kept = connection.keep_unconsumed(&input[consumed..], &calls.limits.memory);
+            let kept = connection.keep_unconsumed(&input[consumed..], &shard.limits.memory);
             kept.map(|()| (consumed, next_step)).map_err(|NoMemory| CloseReason::NoMemory)
         });
         self.received(received) && may_bring_more
@@ -202,7 +219,7 @@ impl ConnectionMut<'_> {
     /// Reads nothing until the byte rates allow more.
     #[cold]
     fn delay_reading(&mut self) -> bool {
-        self.worker.stats.reads_delayed += 1;
+        self.worker.shard.stats.reads_delayed += 1;
         self.stage = Stage::ReadDelayed;
         self.registry.del(self.readable);
         self.await_byte_rate(Direction::Read);
@@ -223,9 +240,10 @@ impl ConnectionMut<'_> {
     /// Passes `length` bytes of the read buffer on, together with the input that is not consumed
     /// yet; returns whether the connection still reads.
     fn read_more(&mut self, length: usize) -> bool {
-        let Worker { connections, buffer, calls, proxy, .. } = &mut *self.worker;
+        let Worker { buffer, shard, .. } = &mut *self.worker;
+        let ShardState { connections, limits, proxy, .. } = shard;
         let (connection, input) = (&mut connections[self.key], &buffer[..length]);
-        let memory = &calls.limits.memory;
+        let memory = &limits.memory;
         if connection.stage == Stage::ProxyHeader {
             let progress = proxy_header::read(proxy, connection, input, memory);
             return self.proxy_header_progressed(progress);
@@ -241,7 +259,7 @@ impl ConnectionMut<'_> {
         if self.stage == Stage::ProxyHeader {
             if self.unconsumed.is_none() {
                 // A health check that only tests whether the port is open.
-                self.close();
+                self.close(CloseReason::Closed);
             } else {
                 // The end of stream can still be read afterwards.
                 self.end_proxy_header();
@@ -253,22 +271,21 @@ impl ConnectionMut<'_> {
         let key = self.key;
         let unconsumed = self.unconsumed.take();
         let rest = unconsumed.as_ref().map_or(&[][..], |unconsumed| unconsumed);
-        let ended = self.call(|service, _, out| service.end(key, rest, out));
-        self.apply_or_fail(ended);
+        let ended = self.call(|host, shard| host.end(shard, key, rest));
+        self.apply_or_read(ended);
     }
 
     /// Passes unconsumed input to the service, and keeps what it does not consume; returns whether
     /// the connection still reads.
     fn receive_unconsumed(&mut self) -> bool {
-        let Worker { connections, calls, stats, .. } = &mut *self.worker;
-        let connection = &mut connections[self.key];
-        let Some(mut unconsumed) = connection.unconsumed.take() else { return true };
-        let received = calls.receive(connection, self.key, &unconsumed, &mut stats.bytes_out);
+        let Some(mut unconsumed) = self.unconsumed.take() else { return true };
+        let key = self.key;
+        let received = self.call(|host, shard| host.receive(shard, key, &unconsumed));
         if let Ok((consumed, _)) = received
             && consumed < unconsumed.len()
         {
             unconsumed.consume(consumed);
-            connection.unconsumed = Some(unconsumed);
+            self.unconsumed = Some(unconsumed);
         }
         self.received(received)
     }
@@ -284,7 +301,7 @@ impl ConnectionMut<'_> {
             }
         };
         let unconsumed = self.unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
-        if unconsumed > self.worker.calls.limits.connection_bytes {
+        if unconsumed > self.worker.shard.limits.connection_bytes {
             self.fail(CloseReason::TooLarge);
             return false;
         }
@@ -298,10 +315,10 @@ impl ConnectionMut<'_> {
 
     /// Starts or ends the deadline of an incomplete message, after `consumed` bytes.
     fn time_message(&mut self, consumed: usize) {
-        match (self.unconsumed.is_some(), self.timer, self.worker.deadlines.message) {
+        match (self.unconsumed.is_some(), self.timer, self.worker.shard.deadlines.message) {
             // The same message as before: its deadline already runs.
             (true, Some(_), _) if consumed == 0 => {}
-            (true, _, Some(message)) => self.start_deadline(message, on_timer),
+            (true, _, Some(message)) => self.start_deadline(message),
             (_, Some(_), _) => self.free_timer(),
             _ => {}
         }
@@ -324,7 +341,7 @@ impl ConnectionMut<'_> {
 
     /// The deadline for the header is over, or the peer will send no more.
     fn end_proxy_header(&mut self) {
-        if self.worker.proxy.mode == ProxyMode::Optional {
+        if self.worker.shard.proxy.mode == ProxyMode::Optional {
             self.proxy_header_done();
         } else {
             self.fail(CloseReason::Proxy);
@@ -334,9 +351,9 @@ impl ConnectionMut<'_> {
     /// Goes on after the header; returns whether the connection still reads.
     fn proxy_header_done(&mut self) -> bool {
         self.free_timer();
-        let Worker { connections, source_slots, .. } = &mut *self.worker;
+        let ShardState { connections, source_slots, .. } = &mut self.worker.shard;
         let connection = &connections[self.key];
-        if !source_slots.acquire(self.key, || connection.peer().address().ip()) {
+        if !source_slots.acquire(self.key, || connection.peer_address().ip()) {
             self.fail(CloseReason::SourceLimit);
             return false;
         }
@@ -364,39 +381,43 @@ impl ConnectionMut<'_> {
     /// Calls the service for a new connection.
     fn open(&mut self) {
         let key = self.key;
-        let opened = self.call(|service, peer, out| service.open(key, peer, out));
+        let opened = self.call(|host, shard| host.open(shard, key));
         self.apply_or_fail(opened);
     }
 
     /// Calls the service because the server drains.
     pub(super) fn begin_draining(&mut self) {
         self.active_since_tick = false;
-        if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake { .. }) {
+        if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake { .. } | Stage::Closing(_)) {
             return;
         }
-        let (key, sends_or_pauses) = (self.key, self.stage != Stage::Reading);
-        let drained = self.call(|service, _, out| service.drain(key, out));
-        // The earlier next step continues, unless the service chose another now.
-        if sends_or_pauses && drained == Ok(((), NextStep::Read)) {
-            return;
-        }
+        let key = self.key;
+        let drained = self.call(|host, shard| host.drain(shard, key));
         self.apply_or_fail(drained);
     }
 
     /// Resumes the service after a pause, or after everything was sent.
     fn resume(&mut self) {
         let key = self.key;
-        let resumed = self.call(|service, _, out| service.resume(key, out));
-        self.apply_or_fail(resumed);
+        let resumed = self.call(|host, shard| host.resume(shard, key));
+        self.apply_or_read(resumed);
+    }
+
+    /// Calls the service because output that was pending is sent.
+    fn output_was_sent(&mut self) {
+        let key = self.key;
+        let called = self.call(|host, shard| host.sent(shard, key));
+        self.apply_or_fail(called);
     }
 
     /// Calls the service for this connection, and sends its output.
     fn call<T>(
         &mut self,
-        call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
+        call_service: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<T>,
     ) -> Called<T> {
-        let Worker { connections, calls, stats, .. } = &mut *self.worker;
-        calls.call(&mut connections[self.key], self.key, &mut stats.bytes_out, call)
+        let Worker { host, shard, .. } = &mut *self.worker;
+        let mut shard = ShardMut { state: shard, registry: self.registry };
+        call(&mut **host, &mut shard, self.key, call_service)
     }
 
     /// Takes the next step of the service, or closes the connection if the call failed.
@@ -407,46 +428,101 @@ impl ConnectionMut<'_> {
         }
     }
 
+    /// The same, and reads again if the service chose no other step.
+    fn apply_or_read(&mut self, called: Called<()>) {
+        self.apply_or_fail(called.map(|((), next_step)| ((), next_step.or_read())));
+    }
+
     /// Takes the next step of the service, once its output is sent.
-    fn apply(&mut self, next_step: NextStep) {
-        if self.pending.is_some() {
+    pub(super) fn apply(&mut self, next_step: NextStep) {
+        let reads_on = next_step == NextStep::Read && self.reads_while_sending;
+        if self.pending.is_some() && !reads_on {
             self.begin_sending(next_step);
-            return;
+        } else {
+            self.take_step(next_step);
         }
+    }
+
+    fn take_step(&mut self, next_step: NextStep) {
         match next_step {
+            NextStep::Continue => {}
             NextStep::Read if self.stage == Stage::Reading && !self.ended => {}
             NextStep::Read => self.begin_reading(),
             NextStep::ResumeWhenSent => self.begin_sending(next_step),
-            NextStep::Pause(time) => {
+            NextStep::PauseFor(time) => {
                 // It neither reads nor sends for this time.
                 self.free_writable();
-                self.stage = Stage::Pausing;
-                self.registry.del(self.readable);
-                self.start_timer(time, on_timer);
+                self.stop_reading(Stage::Pausing);
+                self.start_timer(time);
             }
-            NextStep::Close => self.finish(),
+            NextStep::Pause => self.stop_reading(Stage::Paused),
+            NextStep::Close => self.finish(CloseReason::Closed),
             NextStep::Abort => self.fail(CloseReason::Aborted),
         }
+    }
+
+    fn stop_reading(&mut self, stage: Stage) {
+        let key = self.key;
+        self.shard().stop_reading(key, stage);
     }
 }
 
 /// Sending, and reading again.
 impl ConnectionMut<'_> {
+    /// Sends what is pending, because the socket takes output.
     fn send_pending(&mut self) {
-        let Worker { connections, calls, stats, .. } = &mut *self.worker;
+        if self.write_pending() != Written::All {
+            return;
+        }
+        match self.stage {
+            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
+            Stage::Sending(NextStep::Close) => self.take_step(NextStep::Close),
+            Stage::Sending(next_step) => {
+                self.output_was_sent();
+                let is_unchanged = self.is_open() && self.stage == Stage::Sending(next_step);
+                if is_unchanged && self.pending.is_none() {
+                    self.take_step(next_step.or_read());
+                }
+            }
+            Stage::Handshake { .. } => self.handshake(),
+            _ => {
+                self.free_writable();
+                self.output_was_sent();
+            }
+        }
+    }
+
+    /// Sends what was collected while callbacks of others ran, and ends the output if it is to end.
+    pub(super) fn flush(&mut self) {
+        if self.writable.is_some() {
+            return;
+        }
+        match (self.write_pending(), self.stage) {
+            (Written::All, Stage::Sending(next_step)) => self.take_step(next_step.or_read()),
+            (Written::Some, _) => self.begin_sending(NextStep::Continue),
+            (Written::All | Written::NotNow, _) => {}
+        }
+    }
+
+    /// Writes what the socket takes, and ends the output if it is to end then.
+    fn write_pending(&mut self) -> Written {
+        let ShardState { connections, byte_rates: rates, stats, .. } = &mut self.worker.shard;
         let connection = &mut connections[self.key];
         if let Some(pending) = &mut connection.pending {
-            let rates = &mut calls.byte_rates;
             let allowed = rates
                 .as_mut()
                 .map_or(usize::MAX, |rates| rates.allowed(self.key, Direction::Write));
             // What TLS has encrypted already is sent in any case.
             if allowed == 0 && !pending.is_empty() {
-                return self.delay_sending();
+                self.delay_sending();
+                return Written::NotNow;
             }
             let sent = match pending.write_to(&connection.transport, allowed) {
                 Ok(sent) => sent,
-                Err(error) => return self.fail(CloseReason::of_io(&error)),
+                Err(error) => {
+                    self.fail(CloseReason::of_io(&error));
+                    return Written::NotNow;
+                }
             };
             if let Some(rates) = rates {
                 rates.count(self.key, Direction::Write, sent);
@@ -454,45 +530,59 @@ impl ConnectionMut<'_> {
             connection.active_since_tick |= sent > 0;
             stats.bytes_out += sent as u64;
             if !pending.is_empty() || connection.transport.unsent() > 0 {
-                return;
+                return Written::Some;
             }
             connection.pending = None;
         }
-        match connection.stage {
-            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
-            Stage::Sending(next_step) => self.apply(next_step),
-            Stage::Handshake { .. } => self.handshake(),
-            _ => {}
+        if self.output_end == OutputEnd::Requested {
+            self.output_end = OutputEnd::Ended;
+            // A peer that has gone needs no end.
+            let _ = self.transport.end_write();
+            self.hold_unsent();
         }
+        if self.pending.is_none() { Written::All } else { Written::Some }
     }
 
-    /// Sends nothing until the byte rates allow more.
+    /// Sends nothing until the byte rates allow more. It reads nothing meanwhile either, because it
+    /// has one timer.
     #[cold]
     fn delay_sending(&mut self) {
-        self.worker.stats.writes_delayed += 1;
+        self.worker.shard.stats.writes_delayed += 1;
         self.free_writable();
+        match self.stage {
+            Stage::Reading => self.stop_reading(Stage::Sending(NextStep::Continue)),
+            // Its timer runs already, and ends in this state or in another that sends.
+            Stage::ReadDelayed | Stage::Pausing => return,
+            _ => {}
+        }
         self.await_byte_rate(Direction::Write);
     }
 
-    /// Stops reading until everything is sent.
+    /// Waits until everything is sent, and takes the next step then.
     pub(super) fn begin_sending(&mut self, next_step: NextStep) {
-        self.free_timer();
-        self.stage = Stage::Sending(next_step);
-        self.registry.del(self.readable);
-        self.watch_writable(on_writable);
+        let key = self.key;
+        if let Err(reason) = self.shard().begin_sending(key, next_step) {
+            self.fail(reason);
+        }
     }
 
     /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
     fn begin_reading(&mut self) {
         self.free_timer();
-        self.free_writable();
-        if self.ended {
+        if self.ended && self.pending.is_none() {
             // The peer can send nothing more.
-            self.finish();
+            self.finish(CloseReason::Closed);
             return;
         }
+        if self.pending.is_some() {
+            if !self.watch_writable() {
+                return;
+            }
+        } else {
+            self.free_writable();
+        }
         self.stage = Stage::Reading;
-        let deadlines = self.worker.deadlines;
+        let deadlines = self.worker.shard.deadlines;
         let deadline =
             if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
         if self.watch(self.readable, deadline) && self.receive_unconsumed() {
@@ -509,7 +599,7 @@ mod tests {
     use super::super::test_worker::{SENT, one_sided_pair, pair, worker_with};
     use crate::base::LoopFlags;
     use crate::server::config::{Limits, ServerConfig};
-    use crate::server::service::{Discard, Outlet, Peer, Service};
+    use crate::server::service::{Connection, Discard, Service};
 
     /// Consumes single bytes up to the last two, which are a part of a message.
     #[derive(Clone)]
@@ -518,9 +608,9 @@ mod tests {
     impl Service for KeepsTwo {
         type Session = ();
 
-        fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+        fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
             input.len().saturating_sub(2)
         }
     }
@@ -534,20 +624,20 @@ mod tests {
         let limits = Limits { first_byte: LONG, idle: None, message: LONG, ..Limits::default() };
         let config = |limits| ServerConfig { limits, ..Default::default() };
         worker.reconfigure(base.registry(), &config(limits)).unwrap();
-        while worker.connections.is_empty() {
+        while worker.shard.connections.is_empty() {
             base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         }
-        let (key, connection) = worker.connections.iter().next().unwrap();
+        let (key, connection) = worker.shard.connections.iter().next().unwrap();
         let readable = connection.readable;
         assert!(base.registry().deadline(readable).is_some());
         let mut send = |limits: Limits| {
             worker.reconfigure(base.registry(), &config(limits)).unwrap();
-            let reads = worker.stats.reads;
+            let reads = worker.shard.stats.reads;
             client.write_all(b"x").unwrap();
-            while worker.stats.reads == reads {
+            while worker.shard.stats.reads == reads {
                 base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
             }
-            let timer = worker.connections[key].timer;
+            let timer = worker.shard.connections[key].timer;
             let registry = base.registry();
             let has = |event| registry.deadline(event).is_some();
             (has(readable), timer.is_some_and(has))
@@ -565,13 +655,13 @@ mod tests {
         let (_client, socket) = one_sided_pair();
         let (mut base, mut worker) = worker_with(Discard, socket);
         worker.buffer = vec![0; READ_BYTES].into_boxed_slice();
-        while worker.stats.reads == 0 {
+        while worker.shard.stats.reads == 0 {
             base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         }
         for turn in 1..=SENT as u64 / READ_BYTES as u64 / 4 {
-            assert_eq!(worker.stats.reads, turn * 4);
+            assert_eq!(worker.shard.stats.reads, turn * 4);
             base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         }
-        assert_eq!(worker.stats.bytes_in, SENT as u64);
+        assert_eq!(worker.shard.stats.bytes_in, SENT as u64);
     }
 }

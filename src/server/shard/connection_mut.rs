@@ -4,14 +4,16 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use super::call::{Closed, NextStep};
 use super::close_reason::CloseReason;
-use super::connection::Connection;
+use super::connection_state::ConnectionState;
+use super::shard_mut::ShardMut;
 use super::worker::Worker;
-use crate::base::{CommonTimeout, Handler, Registry};
-use crate::event::{EventId, EventSpec, Token};
-use crate::server::service::NextStep;
+use crate::base::{CommonTimeout, Registry};
+use crate::event::EventId;
 
-/// A connection during a callback; it dereferences to the [`Connection`]. Once it is closed, only
+/// A connection during a callback; it dereferences to the
+/// [`ConnectionState`]. Once it is closed, only
 /// [`is_open`](Self::is_open) may be called.
 pub(super) struct ConnectionMut<'a> {
     pub(super) worker: &'a mut Worker,
@@ -31,132 +33,138 @@ impl Worker {
 
     /// The keys of all connections, in a list of their own, so that the caller may close them.
     pub(super) fn connection_keys(&self) -> Vec<usize> {
-        self.connections.iter().map(|(key, _)| key).collect()
+        self.shard.connections.iter().map(|(key, _)| key).collect()
     }
 }
 
 impl Deref for ConnectionMut<'_> {
-    type Target = Connection;
+    type Target = ConnectionState;
 
     #[inline]
-    fn deref(&self) -> &Connection {
-        &self.worker.connections[self.key]
+    fn deref(&self) -> &ConnectionState {
+        &self.worker.shard.connections[self.key]
     }
 }
 
 impl DerefMut for ConnectionMut<'_> {
     #[inline]
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.worker.connections[self.key]
+    fn deref_mut(&mut self) -> &mut ConnectionState {
+        &mut self.worker.shard.connections[self.key]
     }
 }
 
 impl ConnectionMut<'_> {
     /// Whether it has not been closed.
     pub(super) fn is_open(&self) -> bool {
-        self.worker.connections.contains(self.key)
+        self.worker.shard.connections.contains(self.key)
     }
 
-    /// Adds one of its I/O events, with a deadline from now on or with none. If the kernel is out
-    /// of watches or memory, the connection is closed. With the deferred changelist the kernel
-    /// refuses later, and the handler closes it. Returns whether the connection is open.
+    pub(super) fn shard(&mut self) -> ShardMut<'_> {
+        ShardMut { state: &mut self.worker.shard, registry: self.registry }
+    }
+
+    /// Adds one of its I/O events, with a deadline from now on or with none. If the kernel refuses,
+    /// the connection is closed. Returns whether it is open.
     pub(super) fn watch(&mut self, event: EventId, deadline: Option<Duration>) -> bool {
-        let added = self.registry.add(event, deadline);
-        if added.is_err() {
-            self.fail(CloseReason::Refused);
-        }
-        added.is_ok()
+        let watched = self.shard().watch(event, deadline);
+        self.is_open_after(watched)
     }
 
     /// Waits until the socket takes output; returns whether the connection is open.
-    pub(super) fn watch_writable(&mut self, handler: Handler<Worker>) -> bool {
-        if self.writable.is_some() {
-            return true;
+    pub(super) fn watch_writable(&mut self) -> bool {
+        let key = self.key;
+        let watched = self.shard().watch_writable(key);
+        self.is_open_after(watched)
+    }
+
+    fn is_open_after(&mut self, watched: Result<(), CloseReason>) -> bool {
+        if let Err(reason) = watched {
+            self.fail(reason);
         }
-        let spec = EventSpec::io(&self.transport, self.transport.write_waits_for()).persist();
-        let writable = self.registry.create(spec.token(Token(self.key as u64)), handler);
-        self.writable = Some(writable);
-        self.watch(writable, self.worker.deadlines.idle)
+        watched.is_ok()
     }
 
     pub(super) fn free_writable(&mut self) {
-        if let Some(writable) = self.writable.take() {
-            self.registry.free(writable);
-        }
+        let key = self.key;
+        self.shard().free_writable(key);
     }
 
     /// Starts its timer, in place of any other, with a deadline of the shard.
-    pub(super) fn start_deadline(&mut self, deadline: CommonTimeout, handler: Handler<Worker>) {
-        let timer = self.renew_timer(handler);
+    pub(super) fn start_deadline(&mut self, deadline: CommonTimeout) {
+        let key = self.key;
+        let timer = self.shard().renew_timer(key);
         self.registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
     }
 
     /// Starts its timer, in place of any other.
-    pub(super) fn start_timer(&mut self, time: Duration, handler: Handler<Worker>) {
-        let timer = self.renew_timer(handler);
+    pub(super) fn start_timer(&mut self, time: Duration) {
+        let key = self.key;
+        let timer = self.shard().renew_timer(key);
         self.registry.add(timer, Some(time)).expect("a timer needs nothing of the kernel");
     }
 
-    fn renew_timer(&mut self, handler: Handler<Worker>) -> EventId {
-        self.free_timer();
-        let timer = self.registry.create(EventSpec::timer().token(Token(self.key as u64)), handler);
-        self.timer = Some(timer);
-        timer
-    }
-
     pub(super) fn free_timer(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            self.registry.free(timer);
-        }
+        let key = self.key;
+        self.shard().free_timer(key);
     }
 }
 
 /// The close.
 impl ConnectionMut<'_> {
+    /// Closes it for this reason: in order, or early.
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        match reason {
+            CloseReason::Closed | CloseReason::Drained => self.finish(reason),
+            _ => self.fail(reason),
+        }
+    }
+
     /// Closes it, after TLS has notified its peer that the stream is complete.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, reason: CloseReason) {
         self.transport.send_close_notify();
         self.hold_unsent();
         if self.pending.is_some() {
             self.begin_sending(NextStep::Close);
         } else {
-            self.close();
+            self.close(reason);
         }
     }
 
     /// Closes it; its peer is done and got everything.
-    pub(super) fn close(&mut self) {
-        let connection = self.worker.connections.remove(self.key);
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        let key = self.key;
+        let id = self.shard().id(key);
+        let connection = self.worker.shard.connections.remove(key);
         for event in
             [Some(connection.readable), connection.writable, connection.timer].into_iter().flatten()
         {
             // Its socket has no copy: `Transport` owns it, and a service sees only its address.
             self.registry.free_closing(event);
         }
-        if self.worker.calls.close(self.key).is_none() {
-            CloseReason::Panicked.count(&mut self.worker.stats.errors);
+        let shard = &mut self.worker.shard;
+        if let Some(rates) = &mut shard.byte_rates {
+            rates.end(key);
         }
-        if let Some(rates) = &mut self.worker.calls.byte_rates {
-            rates.end(self.key);
-        }
-        if let Some(ages) = &mut self.worker.ages {
-            ages.end(self.key);
+        if let Some(ages) = &mut shard.ages {
+            ages.end(key);
         }
         // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
-        self.worker.source_slots.release(self.key);
-        if let Some(tls) = &mut self.worker.tls {
-            tls.end(self.key);
+        shard.source_slots.release(key);
+        if let Some(tls) = &mut shard.tls {
+            tls.end(key);
         }
-        self.worker.handoff.closed();
-        if self.worker.draining.is_some() && self.worker.connections.is_empty() {
+        shard.handoff.closed();
+        let closed = Closed { id, reason };
+        self.worker.call_for_shard(self.registry, |host, shard| host.close(shard, key, closed));
+        if self.worker.shard.draining.is_some() && self.worker.shard.connections.is_empty() {
             self.registry.loop_exit();
         }
     }
 
     /// Closes it early, by a reset if its peer would miss anything.
     pub(super) fn fail(&mut self, reason: CloseReason) {
-        reason.count(&mut self.worker.stats.errors);
+        reason.count(&mut self.worker.shard.stats.errors);
         if reason == CloseReason::NoMemory {
             self.worker.log_no_memory();
         }
@@ -165,7 +173,7 @@ impl ConnectionMut<'_> {
         } else {
             self.transport.reset_on_close();
         }
-        self.close();
+        self.close(reason);
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
         let (mut base, mut worker) = worker_with(Echo, socket);
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
-        while !worker.connections[key].has_pending_output() {
+        while !worker.shard.connections[key].has_pending_output() {
             base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         }
         (base, worker, key)
@@ -201,19 +209,20 @@ mod tests {
         worker.connection(base.registry(), key).fail(CloseReason::Cut);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        assert_eq!(worker.stats.errors.cut, 1);
-        assert_eq!(worker.handoff.load().connections(), 0);
+        assert_eq!(worker.shard.stats.errors.cut, 1);
+        assert_eq!(worker.shard.handoff.load().connections(), 0);
     }
 
     #[test]
     fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
         let (_client, socket) = one_sided_pair();
         let (mut base, mut worker, key) = echoing(socket);
-        let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
+        let events =
+            [Some(worker.shard.connections[key].readable), worker.shard.connections[key].writable];
         base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
-        assert!(worker.connections.is_empty());
-        assert_eq!(worker.stats.errors.refused, 1);
+        assert!(worker.shard.connections.is_empty());
+        assert_eq!(worker.shard.stats.errors.refused, 1);
         for id in events.into_iter().flatten() {
             assert!(base.registry().add(id, None).is_err(), "its events are freed");
         }

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use super::close_reason::CloseReason;
-use super::connection::Connection;
 use super::connection_mut::ConnectionMut;
+use super::connection_state::ConnectionState;
 use super::drain_spread::DrainSpread;
 use super::worker::Worker;
 use crate::base::Registry;
@@ -24,14 +24,15 @@ pub(super) const QUIET_TIME: Duration = Duration::from_millis(50);
 /// Starts draining; no acceptor hands over any more.
 pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
-    if worker.connections.is_empty() {
+    worker.call_for_shard(registry, |host, shard| host.begin_drain(shard));
+    if worker.shard.connections.is_empty() {
         registry.loop_exit();
         return;
     }
     let window = drain.spread.min(drain.timeout);
-    worker.draining = Some(DrainSpread::new(registry.now(), window));
+    worker.shard.draining = Some(DrainSpread::new(registry.now(), window));
     // Those that reached their maximum age drain already.
-    let ages = worker.ages.take();
+    let ages = worker.shard.ages.take();
     for key in worker.connection_keys() {
         if !ages.as_ref().is_some_and(|ages| ages.is_draining(key)) {
             worker.connection(registry, key).begin_draining();
@@ -48,7 +49,7 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
 }
 
 fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
-    let Some(spread) = worker.draining else { return };
+    let Some(spread) = worker.shard.draining else { return };
     let now = registry.now();
     for key in worker.connection_keys() {
         let mut connection = worker.connection(registry, key);
@@ -63,7 +64,7 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
 /// Closes a connection if it is open and quiet.
 pub(super) fn close_if_quiet(connection: &mut ConnectionMut<'_>) {
     if is_quiet(connection) {
-        connection.finish();
+        connection.finish(CloseReason::Drained);
     }
 }
 
@@ -85,7 +86,7 @@ fn is_quiet(connection: &mut ConnectionMut<'_>) -> bool {
     connection.is_open() && seems_quiet(connection)
 }
 
-fn seems_quiet(connection: &mut Connection) -> bool {
+fn seems_quiet(connection: &mut ConnectionState) -> bool {
     !std::mem::take(&mut connection.active_since_tick) && connection.is_drained()
 }
 
@@ -124,14 +125,14 @@ mod tests {
     fn a_client_in_the_middle_of_its_stream_gets_no_orderly_end_at_the_deadline() {
         let (mut client, mut base, mut worker) = draining();
         client.write_all(b"x").unwrap();
-        while worker.stats.bytes_out == 0 {
+        while worker.shard.stats.bytes_out == 0 {
             base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         }
         client.read_exact(&mut [0]).unwrap();
         reach_deadline(&mut base, &mut worker);
         let error = client.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        assert_eq!(worker.stats.errors.cut, 1);
+        assert_eq!(worker.shard.stats.errors.cut, 1);
     }
 
     #[test]
@@ -139,6 +140,6 @@ mod tests {
         let (mut client, mut base, mut worker) = draining();
         reach_deadline(&mut base, &mut worker);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
-        assert_eq!(worker.stats.errors.cut, 0);
+        assert_eq!(worker.shard.stats.errors.cut, 0);
     }
 }

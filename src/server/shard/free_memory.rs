@@ -15,15 +15,15 @@ impl Worker {
     /// Frees memory if there is too little. Called in each turn.
     #[inline]
     pub(super) fn free_memory_if_needed(&mut self, registry: &mut Registry<Self>) {
-        if self.calls.limits.memory.is_freeing() {
+        if self.shard.limits.memory.is_freeing() {
             self.free_memory(registry);
         }
     }
 
     #[cold]
     fn free_memory(&mut self, registry: &mut Registry<Self>) {
-        let memory = self.calls.limits.memory.clone();
-        let sizes = self.connections.iter().map(|(key, found)| (found.largest_buffer(), key));
+        let memory = self.shard.limits.memory.clone();
+        let sizes = self.shard.connections.iter().map(|(key, found)| (found.largest_buffer(), key));
         let mut sizes: Vec<_> = sizes.filter(|&(bytes, _)| bytes > 0).collect();
         sizes.sort_unstable_by_key(|&(bytes, _)| Reverse(bytes));
         for (index, (bytes, key)) in sizes.into_iter().enumerate() {
@@ -45,10 +45,10 @@ impl Worker {
     /// Logs that a connection was reset for lack of memory, at most once a second.
     #[cold]
     pub(super) fn log_no_memory(&mut self) {
-        let Some(suppressed) = self.no_memory_log.next(Instant::now()) else { return };
-        let memory = &self.calls.limits.memory;
+        let Some(suppressed) = self.shard.no_memory_log.next(Instant::now()) else { return };
+        let memory = &self.shard.limits.memory;
         log::warn!(
-            target: "shard", shard = self.handoff.shard(), held_bytes = memory.held(),
+            target: "shard", shard = self.shard.handoff.shard(), held_bytes = memory.held(),
             limit_bytes = memory.max(), suppressed;
             "a connection was reset, because its buffers are large and the buffers of all hold too \
              much; raise the memory limit, or allow each connection less"
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::server::memory::{HeldBytes, MemoryLimit};
-    use crate::server::service::{Outlet, Peer, Service};
+    use crate::server::service::{Connection, Service};
 
     const MIB: usize = 1 << 20;
 
@@ -77,9 +77,9 @@ mod tests {
     impl Service for Keep {
         type Session = ();
 
-        fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+        fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
-        fn receive(&mut self, (): &mut (), _: &[u8], _: &mut Outlet<'_>) -> usize {
+        fn receive(&mut self, (): &mut (), _: &[u8], _: &mut Connection<'_, Self>) -> usize {
             0
         }
     }
@@ -92,15 +92,15 @@ mod tests {
     fn client_with(base: &mut EventBase<Worker>, worker: &mut Worker, bytes: usize) -> TcpStream {
         let (mut client, socket) = pair();
         hand_over(worker, socket);
-        let all = worker.stats.bytes_in + bytes as u64;
+        let all = worker.shard.stats.bytes_in + bytes as u64;
         for piece in vec![7; bytes].chunks(MIB / 16) {
-            let read = worker.stats.bytes_in + piece.len() as u64;
+            let read = worker.shard.stats.bytes_in + piece.len() as u64;
             client.write_all(piece).unwrap();
-            while worker.stats.bytes_in < read && worker.stats.errors.no_memory == 0 {
+            while worker.shard.stats.bytes_in < read && worker.shard.stats.errors.no_memory == 0 {
                 turn(base, worker);
             }
         }
-        assert!(worker.stats.bytes_in == all || worker.stats.errors.no_memory > 0);
+        assert!(worker.shard.stats.bytes_in == all || worker.shard.stats.errors.no_memory > 0);
         client
     }
 
@@ -124,7 +124,7 @@ mod tests {
         assert!(memory.held() <= 4 * MIB / 8 * 7, "{}", memory.held());
         assert!(!is_reset(&mut small), "its buffer is small");
         let reset = large.iter_mut().filter_map(|client| is_reset(client).then_some(())).count();
-        assert_eq!(worker.stats.errors.no_memory, reset as u64);
+        assert_eq!(worker.shard.stats.errors.no_memory, reset as u64);
         assert!(reset > 0 && reset < 8, "{reset}");
         drop(worker);
         assert_eq!(memory.held(), 0);

@@ -1,22 +1,28 @@
 //! A shard: a worker thread, its connections, and how it drains.
 //!
-//! `worker.rs` holds the state of a shard and runs its thread. A worker owns a connection from its
-//! adoption (`adopt.rs`) over its TLS handshake (`tls/`) and its I/O (`connection_io.rs`) to its
-//! close (`connection_mut.rs`).
+//! `worker.rs` runs the thread of a shard, whose state is in `shard_state.rs`. A worker owns a
+//! connection from its adoption (`adopt.rs`) over its TLS handshake (`tls/`) and its I/O
+//! (`connection_io.rs`) to its close (`connection_mut.rs`). `call.rs` calls the service, which may
+//! then do what `shard_mut.rs` offers.
 
 pub(super) mod adopt;
+mod after_callbacks;
 mod ages;
 pub(super) mod byte_rates;
-mod close_reason;
-mod connection;
+pub(super) mod call;
+pub(super) mod close_reason;
+pub(super) mod connection_id;
 mod connection_io;
 mod connection_mut;
+mod connection_state;
 mod deadlines;
 pub(super) mod drain;
 mod drain_spread;
 mod free_memory;
+mod output;
 mod proxy_header;
-mod service_calls;
+pub(super) mod shard_mut;
+mod shard_state;
 mod source_slots;
 #[cfg(all(test, not(loom)))]
 mod test_worker;

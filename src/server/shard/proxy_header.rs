@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::close_reason::CloseReason;
-use super::connection::Connection;
+use super::connection_state::ConnectionState;
 use crate::server::config::{ProxyMode, ProxyProtocol};
 use crate::server::memory::{HeldBytes, MemoryLimit, NoMemory};
+use crate::server::peer_address::PeerAddress;
 use crate::server::proxy_protocol::{Parsed, is_trusted, parse};
-use crate::server::service::PeerAddress;
 
 /// What the input so far makes of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum HeaderProgress {
 /// Reads more of a connection's header.
 pub(super) fn read(
     proxy: &ProxyProtocol,
-    connection: &mut Connection,
+    connection: &mut ConnectionState,
     input: &[u8],
     memory: &Arc<MemoryLimit>,
 ) -> HeaderProgress {
@@ -54,7 +54,7 @@ pub(super) fn read(
 }
 
 /// Whether a header from this connection's peer is trusted. The peer of a closed connection is not.
-fn trusts(proxy: &ProxyProtocol, connection: &Connection) -> bool {
+fn trusts(proxy: &ProxyProtocol, connection: &ConnectionState) -> bool {
     match PeerAddress::of(connection.transport.socket()) {
         PeerAddress::Internet(address) => is_trusted(Some(address.ip()), proxy),
         PeerAddress::Unix => is_trusted(None, proxy),

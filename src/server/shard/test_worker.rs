@@ -95,10 +95,10 @@ pub(super) fn hand_over_tls(worker: &Worker, socket: TcpStream) {
 }
 
 fn hand_over_from(worker: &Worker, socket: TcpStream, tls: bool) {
-    assert!(worker.handoff.connection_limit().try_acquire());
+    assert!(worker.shard.handoff.connection_limit().try_acquire());
     let socket = socket.into();
     let connection =
         AcceptedConnection { socket, accepted_at: None, listener: 0, tls, source: None };
-    worker.handoff.offer(connection).unwrap();
-    let _ = worker.handoff.wake_worker();
+    worker.shard.handoff.offer(connection).unwrap();
+    let _ = worker.shard.handoff.wake_worker();
 }

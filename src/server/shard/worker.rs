@@ -1,32 +1,22 @@
-//! A worker: the context of one shard's event base, its thread, and its measurements.
+//! A worker: the context of one shard's event base, and its thread.
 
 use std::fmt;
 use std::sync::Arc;
 
 use core_affinity::CoreId;
-use slab::Slab;
 
-use super::ages::ConnectionAges;
-use super::byte_rates::{ByteRates, TotalByteRate};
-use super::connection::Connection;
-use super::deadlines::ConnectionDeadlines;
-use super::drain_spread::DrainSpread;
-use super::service_calls::ServiceCalls;
-use super::source_slots::SourceSlots;
-use super::timings::Timings;
-use super::tls::ShardTls;
-use crate::base::log_interval::LogInterval;
+use super::byte_rates::TotalByteRate;
+use super::call::Hosted;
+use super::shard_mut::ShardMut;
+use super::shard_state::ShardState;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::server::accept::{Acceptor, HasAcceptor};
-use crate::server::config::{ProxyProtocol, ServerConfig};
+use crate::server::config::ServerConfig;
 use crate::server::handoff::Handoff;
-use crate::server::memory::{BufferLimits, MemoryLimit};
-use crate::server::service::{Hosted, PeerAddress};
+use crate::server::memory::MemoryLimit;
 use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ShardStats};
-use crate::sys::clock::as_ns;
-use crate::sys::rusage::thread_usage;
 
 /// Callbacks before the worker looks at its handoff again, so that new connections wait a few
 /// milliseconds at most. The remaining callbacks run in the next turn, before those that become due
@@ -40,27 +30,12 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// The context of a worker's base.
 pub(in crate::server) struct Worker {
     core: Option<CoreId>,
-    pub(super) handoff: Arc<Handoff>,
     /// The acceptor, in modes where workers accept.
     pub(in crate::server) acceptor: Option<Acceptor>,
-    pub(super) calls: ServiceCalls,
-    pub(super) connections: Slab<Connection>,
-    pub(super) source_slots: SourceSlots,
+    pub(super) host: Box<dyn Hosted>,
     /// The read buffer.
     pub(super) buffer: Box<[u8]>,
-    pub(super) deadlines: ConnectionDeadlines,
-    /// With a maximum age, until the server drains.
-    pub(super) ages: Option<Box<ConnectionAges>>,
-    pub(super) proxy: ProxyProtocol,
-    /// If the server has a certificate.
-    pub(super) tls: Option<Box<ShardTls>>,
-    pub(super) stats: ShardStats,
-    pub(super) timings: Option<Box<Timings>>,
-    pub(super) no_memory_log: LogInterval,
-    /// Whether this turn adopted anything.
-    pub(super) adopted: bool,
-    /// Set while draining: the worker ends with its last connection.
-    pub(super) draining: Option<DrainSpread>,
+    pub(super) shard: ShardState,
 }
 
 /// The limits that all workers share.
@@ -85,72 +60,23 @@ pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
 }
 
 impl Worker {
-    /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
-    /// `registry` is that of its base.
+    /// Creates a worker that adopts connections from `handoff` and serves them with the service of
+    /// `host`. `registry` is that of its base.
     pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
-        service: Box<dyn Hosted>,
+        host: Box<dyn Hosted>,
         shared: SharedLimits,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
-        let timings =
-            config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
-        let ages = config.limits.age.map(|max| {
-            let seed = handoff.shard() as u64;
-            Box::new(ConnectionAges::new(max, config.drain.timeout, seed, registry))
-        });
-        let tls = config.tls.clone().map(|server| Box::new(ShardTls::new(server, registry)));
-        let SharedLimits { memory, sources, byte_rate } = shared;
-        let limits = BufferLimits { connection_bytes: config.limits.buffer_bytes, memory };
-        let byte_rates = ByteRates::of(config, byte_rate);
         Ok(Self {
             core,
-            handoff,
             acceptor: None,
-            calls: ServiceCalls::new(service, limits, byte_rates),
-            connections: Slab::new(),
-            source_slots: SourceSlots::new(sources),
+            host,
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            deadlines: ConnectionDeadlines::new(&config.limits, config.tls.as_ref(), registry)?,
-            ages,
-            proxy: config.proxy.clone(),
-            tls,
-            stats: ShardStats::default(),
-            timings,
-            no_memory_log: LogInterval::default(),
-            adopted: false,
-            draining: None,
+            shard: ShardState::new(handoff, shared, config, registry)?,
         })
-    }
-
-    /// Changes the limits and the TLS of what begins from now on, how long a connection drains that
-    /// reached its maximum age, and when a callback is slow.
-    ///
-    /// # Errors
-    ///
-    /// The base had too many durations of messages; nothing is changed then.
-    pub(in crate::server) fn reconfigure(
-        &mut self,
-        registry: &mut Registry<Self>,
-        config: &ServerConfig,
-    ) -> Result<()> {
-        // Without other TLS, that of the server stays, and with it the deadline of handshakes.
-        let tls = config.tls.as_ref().or(self.tls.as_ref().map(|tls| &tls.server));
-        self.deadlines = ConnectionDeadlines::new(&config.limits, tls, registry)?;
-        if let (Some(tls), Some(server)) = (&mut self.tls, &config.tls) {
-            tls.server = server.clone();
-        }
-        self.calls.limits.connection_bytes = config.limits.buffer_bytes;
-        if let Some(ages) = &mut self.ages {
-            ages.drain_timeout = config.drain.timeout;
-        }
-        if let Some(timings) = &mut self.timings {
-            timings.slow_ns = as_ns(config.measure.slow_callback);
-        }
-        self.mark();
-        Ok(())
     }
 
     /// Runs on the worker's thread to its end.
@@ -159,94 +85,52 @@ impl Worker {
         mut worker: Self,
     ) -> Result<WorkerResults> {
         // However this ends, even by a panic, no acceptor may place connections here afterwards.
-        let _adopting = worker.handoff.clone().adopting();
+        let _adopting = worker.shard.handoff.clone().adopting();
         // If the core went offline, the worker serves unpinned; the report has the actual core.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
-        worker.stats.core = pinned.map(|core| core.id);
+        worker.shard.stats.core = pinned.map(|core| core.id);
+        worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
+        worker.call_for_shard(base.registry(), |host, shard| host.stop(shard));
         Ok(worker.results(base.registry()))
+    }
+
+    /// Calls the service for none of its connections.
+    pub(super) fn call_for_shard(
+        &mut self,
+        registry: &mut Registry<Self>,
+        call: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<()>,
+    ) {
+        let mut shard = ShardMut { state: &mut self.shard, registry };
+        if call(&mut *self.host, &mut shard).is_none() {
+            self.shard.stats.errors.panicked += 1;
+        }
+    }
+
+    /// Changes what can change while the server serves.
+    ///
+    /// # Errors
+    ///
+    /// As [`ShardState::reconfigure`].
+    pub(in crate::server) fn reconfigure(
+        &mut self,
+        registry: &mut Registry<Self>,
+        config: &ServerConfig,
+    ) -> Result<()> {
+        self.shard.reconfigure(registry, config)
     }
 
     /// A copy of its counters, completed from the base, the kernel and the loads.
     pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
         WorkerResults {
-            shard: self.shard_stats(registry),
+            shard: self.shard.stats(registry),
             acceptor: self.acceptor.as_ref().map(Acceptor::stats),
-        }
-    }
-
-    fn shard_stats(&self, registry: &Registry<Self>) -> ShardStats {
-        let turns = registry.stats();
-        let load = self.handoff.load();
-        let usage = thread_usage().unwrap_or_default();
-        ShardStats {
-            shard: self.handoff.shard(),
-            answered: true,
-            open: load.connections() as u64,
-            queued: load.queued() as u64,
-            queued_max: load.queued_max() as u64,
-            waits: turns.waits,
-            wait_errors: turns.wait_errors,
-            events: turns.events,
-            event_capacity: turns.event_capacity,
-            changes: turns.changes,
-            changes_coalesced: turns.changes_coalesced,
-            changes_cancelled: turns.changes_cancelled,
-            switches_involuntary: usage.switches_involuntary,
-            cpu_ns: as_ns(usage.cpu),
-            timings: self.timings.as_ref().map(|timings| timings.snapshot()).unwrap_or_default(),
-            ..self.stats.clone()
-        }
-    }
-}
-
-/// Measuring.
-impl Worker {
-    /// Called right after each wait.
-    pub(super) fn turn_began(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.turn_began();
-        }
-        let Some(timings) = &mut self.timings else { return };
-        if let Some(share) = timings.turn_begins() {
-            self.stats.busy = share;
-            self.handoff.load().set_busy_permille((share * 1000.0) as u32);
         }
     }
 
     /// Called after work that is no callback of a connection.
     pub(in crate::server) fn mark(&mut self) {
-        if let Some(timings) = &mut self.timings {
-            timings.mark();
-        }
-    }
-
-    /// Called after each callback of a connection.
-    #[inline(always)]
-    pub(super) fn callback_ended(&mut self, key: usize) {
-        let Some(timings) = &mut self.timings else { return };
-        let took_ns = timings.callback_ends();
-        if took_ns >= timings.slow_ns {
-            self.was_slow(key, took_ns);
-        }
-    }
-
-    #[cold]
-    fn was_slow(&mut self, key: usize, took_ns: u64) {
-        self.stats.slow_callbacks += 1;
-        let Some(suppressed) = self.timings.as_mut().and_then(|timings| timings.next_slow_log())
-        else {
-            return;
-        };
-        let peer = self
-            .connections
-            .get(key)
-            .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
-        log::warn!(
-            target: "shard",
-            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, suppressed;
-            "a callback was slow and delayed its whole shard"
-        );
+        self.shard.mark();
     }
 }
 
@@ -265,6 +149,6 @@ impl HasAcceptor for Worker {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("shard", &self.handoff.shard()).finish_non_exhaustive()
+        f.debug_struct("Worker").field("shard", &self.shard.handoff.shard()).finish_non_exhaustive()
     }
 }

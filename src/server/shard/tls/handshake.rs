@@ -5,16 +5,16 @@ use std::io;
 use std::time::Instant;
 
 use super::super::close_reason::CloseReason;
-use super::super::connection::Stage;
-use super::super::connection_io::{on_timer, on_writable};
 use super::super::connection_mut::ConnectionMut;
+use super::super::connection_state::Stage;
+use super::super::shard_state::ShardState;
 use super::super::worker::Worker;
 use super::ShardTls;
 use super::failure::HandshakeFailure;
 use crate::base::Registry;
 use crate::buffer::Buffer;
 use crate::event::{EventId, EventSpec, Fired, Ready};
-use crate::server::service::PeerAddress;
+use crate::server::peer_address::PeerAddress;
 use crate::sys::clock::monotonic_ns;
 use crate::tls::TlsError;
 
@@ -24,8 +24,10 @@ pub(super) fn next_turn_event(registry: &mut Registry<Worker>) -> EventId {
 }
 
 fn on_next_turn(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    while let Some((key, readable)) = worker.tls.as_mut().and_then(|tls| tls.turn_share.next()) {
-        let waits = worker.connections.get(key).is_some_and(|one| one.readable == readable);
+    while let Some((key, readable)) =
+        worker.shard.tls.as_mut().and_then(|tls| tls.turn_share.next())
+    {
+        let waits = worker.shard.connections.get(key).is_some_and(|one| one.readable == readable);
         // Another connection may have the key by now.
         if waits {
             let mut connection = worker.connection(registry, key);
@@ -34,10 +36,10 @@ fn on_next_turn(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) 
                 connection.do_handshake_step();
                 connection.count_tls_memory();
             }
-            worker.callback_ended(key);
+            worker.shard.callback_ended(key);
         }
     }
-    if let Some(tls) = &worker.tls
+    if let Some(tls) = &worker.shard.tls
         && tls.turn_share.has_deferred()
     {
         go_on_next_turn(registry, tls);
@@ -51,7 +53,7 @@ fn go_on_next_turn(registry: &mut Registry<Worker>, tls: &ShardTls) {
 
 impl ConnectionMut<'_> {
     fn tls(&mut self) -> &mut ShardTls {
-        self.worker.tls.as_mut().expect("a server with a TLS listener has a certificate")
+        self.worker.shard.tls.as_mut().expect("a server with a TLS listener has a certificate")
     }
 
     /// Begins TLS. Unconsumed input is the beginning of the peer's part.
@@ -60,16 +62,16 @@ impl ConnectionMut<'_> {
             Ok(connection) => connection,
             Err(error) => return self.fail_handshake(HandshakeFailure::Closed, &error),
         };
-        let (key, memory) = (self.key, self.worker.calls.limits.memory.clone());
-        let peer = self.peer().address();
+        let (key, memory) = (self.key, self.worker.shard.limits.memory.clone());
+        let peer = self.peer_address();
         self.tls().begin(key, peer, &memory);
         self.stage = Stage::Handshake { deferred: false };
         // The deadline of the first byte begins with the service.
         self.received_any = false;
-        self.registry.remove_timeout(self.worker.connections[key].readable);
+        self.registry.remove_timeout(self.worker.shard.connections[key].readable);
         self.transport.start_tls(connection, None, Buffer::new());
-        if let Some(timeout) = self.worker.deadlines.handshake {
-            self.start_deadline(timeout, on_timer);
+        if let Some(timeout) = self.worker.shard.deadlines.handshake {
+            self.start_deadline(timeout);
         }
         if self.unconsumed.is_some() {
             self.handshake();
@@ -81,14 +83,14 @@ impl ConnectionMut<'_> {
         if !self.tls().turn_share.must_defer() {
             return self.do_handshake_step();
         }
-        self.worker.stats.handshakes.deferred += 1;
+        self.worker.shard.stats.handshakes.deferred += 1;
         self.stage = Stage::Handshake { deferred: true };
         self.free_writable();
         let (key, readable) = (self.key, self.readable);
         self.registry.del(readable);
         self.tls().turn_share.defer(key, readable);
         let Self { worker, registry, .. } = self;
-        if let Some(tls) = &worker.tls {
+        if let Some(tls) = &worker.shard.tls {
             go_on_next_turn(registry, tls);
         }
     }
@@ -106,11 +108,11 @@ impl ConnectionMut<'_> {
         match done {
             Ok(true) => self.handshake_done(),
             Ok(false) if self.transport.unsent() > 0 => {
-                self.watch_writable(on_writable);
+                self.watch_writable();
             }
             Ok(false) => self.free_writable(),
             // As a health check does that only tests whether the port is open.
-            Err(_) if !self.transport.has_peer_begun_tls() => self.close(),
+            Err(_) if !self.transport.has_peer_begun_tls() => self.close(CloseReason::Closed),
             Err(error) if TlsError::inside(&error).is_none() => {
                 let what = format!("TLS handshake: {error}; check the peer's log");
                 self.fail_handshake(HandshakeFailure::Closed, &what);
@@ -124,14 +126,14 @@ impl ConnectionMut<'_> {
         self.free_writable();
         let key = self.key;
         let is_resumed = self.transport.is_tls_resumed();
-        let Worker { tls, timings, stats, .. } = &mut *self.worker;
+        let ShardState { tls, timings, stats, .. } = &mut self.worker.shard;
         stats.handshakes.done += 1;
         stats.handshakes.resumed += u64::from(is_resumed);
         let of_this = tls.as_ref().and_then(|tls| tls.connections[key].as_ref());
         if let (Some(timings), Some(connection)) = (timings, of_this) {
             timings.handshake_done(connection.began_ns);
         }
-        if !self.watch(self.readable, self.worker.deadlines.before_first_byte()) {
+        if !self.watch(self.readable, self.worker.shard.deadlines.before_first_byte()) {
             return;
         }
         self.hold_unsent();
@@ -148,9 +150,9 @@ impl ConnectionMut<'_> {
     }
 
     fn fail_handshake(&mut self, failure: HandshakeFailure, error: &dyn Display) {
-        failure.count(&mut self.worker.stats.handshakes.errors);
+        failure.count(&mut self.worker.shard.stats.handshakes.errors);
         if let Some(suppressed) = self.tls().failures_log.next(Instant::now()) {
-            let (shard, key) = (self.worker.handoff.shard(), self.key);
+            let (shard, key) = (self.worker.shard.handoff.shard(), self.key);
             let of_this = self.tls().connections.get(key).and_then(Option::as_ref);
             let peer = of_this.map_or(PeerAddress::Unknown, |connection| connection.peer);
             log::info!(

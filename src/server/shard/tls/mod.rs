@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::base::Registry;
 use crate::base::log_interval::LogInterval;
 use crate::server::memory::{CountedMemory, HeldBuffer, MemoryLimit, NoMemory};
-use crate::server::service::PeerAddress;
+use crate::server::peer_address::PeerAddress;
 use crate::sys::clock::monotonic_ns;
 use crate::tls::TlsServer;
 pub(super) use reading::on_tls_readable;
@@ -89,7 +89,7 @@ impl ConnectionMut<'_> {
     /// Makes pending output of what TLS has not sent, so that nothing else happens before.
     pub(super) fn hold_unsent(&mut self) {
         if self.transport.unsent() > 0 && self.pending.is_none() {
-            let memory = &self.worker.calls.limits.memory;
+            let memory = &self.worker.shard.limits.memory;
             self.pending = Some(Box::new(HeldBuffer::new(memory)));
         }
     }
@@ -97,11 +97,11 @@ impl ConnectionMut<'_> {
     /// Called after each callback of a connection that may have TLS: counts the bytes that wait in
     /// it, and closes the connection if they are too many.
     pub(super) fn count_tls_memory(&mut self) {
-        if self.worker.tls.is_none() || !self.is_open() {
+        if self.worker.shard.tls.is_none() || !self.is_open() {
             return;
         }
         let (key, bytes) = (self.key, self.transport.waiting_memory());
-        let tls = self.worker.tls.as_mut();
+        let tls = self.worker.shard.tls.as_mut();
         if tls.is_some_and(|tls| tls.count_memory(key, bytes) == Err(NoMemory)) {
             self.fail(CloseReason::NoMemory);
         }

@@ -1,13 +1,13 @@
 //! Reading a connection with TLS. One read of its socket may bring more than one call takes, and
 //! the rest waits in TLS, where the kernel does not report it.
 
-use super::super::connection::Stage;
+use super::super::call::NextStep;
 use super::super::connection_io::READS_PER_TURN_MAX;
 use super::super::connection_mut::ConnectionMut;
+use super::super::connection_state::Stage;
 use super::super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
-use crate::server::service::NextStep;
 
 pub(in super::super) fn on_tls_readable(
     registry: &mut Registry<Worker>,
@@ -18,7 +18,7 @@ pub(in super::super) fn on_tls_readable(
     let mut connection = worker.connection(registry, key);
     connection.readable(fired.ready, ConnectionMut::read);
     connection.count_tls_memory();
-    worker.callback_ended(key);
+    worker.shard.callback_ended(key);
 }
 
 impl ConnectionMut<'_> {

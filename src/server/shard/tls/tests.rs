@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::super::close_reason::CloseReason;
-use super::super::connection::Stage;
+use super::super::connection_state::Stage;
 use super::super::drain;
 use super::super::test_worker::{configured_worker, hand_over_tls, pair};
 use super::super::worker::Worker;
@@ -67,7 +67,7 @@ impl Bench {
         let (mut base, mut worker) = configured_worker(Echo, memory.clone(), config);
         // Otherwise a run goes on while deferred handshakes are active.
         base.registry().watch_check(|registry, _| registry.loop_exit());
-        worker.tls.as_mut().unwrap().turn_share.turn_ns = turn_ns;
+        worker.shard.tls.as_mut().unwrap().turn_share.turn_ns = turn_ns;
         let tls = TlsClient::builder(roots).without_resumption().build().unwrap();
         Self { base, worker, memory, tls }
     }
@@ -111,13 +111,13 @@ impl Bench {
 
     /// Waits until the server's socket has something to read. The kernel may take a while.
     fn await_input(&self, client: &Client) {
-        let socket = self.worker.connections[client.key].transport.socket();
+        let socket = self.worker.shard.connections[client.key].transport.socket();
         let mut byte = [std::mem::MaybeUninit::uninit()];
         eventually(|| socket.peek(&mut byte).is_ok_and(|length| length > 0));
     }
 
     fn has_begun(&self, client: &Client) -> bool {
-        self.worker.connections[client.key].transport.has_peer_begun_tls()
+        self.worker.shard.connections[client.key].transport.has_peer_begun_tls()
     }
 
     /// The indexes of those whose handshake has begun.
@@ -158,18 +158,18 @@ impl Bench {
 
     /// As a tick of the drain does, if it is open.
     fn close_if_quiet(&mut self, client: &Client) {
-        if self.worker.connections.contains(client.key) {
+        if self.worker.shard.connections.contains(client.key) {
             let registry = self.base.registry();
             drain::close_if_quiet(&mut self.worker.connection(registry, client.key));
         }
     }
 
     fn deferred(&self) -> u64 {
-        self.worker.stats.handshakes.deferred
+        self.worker.shard.stats.handshakes.deferred
     }
 
     fn stage(&self, client: &Client) -> Stage {
-        self.worker.connections[client.key].stage
+        self.worker.shard.connections[client.key].stage
     }
 }
 
@@ -193,16 +193,16 @@ fn a_turn_does_the_handshakes_that_its_time_allows_and_the_next_ones_go_on_in_or
         assert_eq!(bench.deferred(), CLIENTS as u64 - 1, "each was deferred once");
     }
     bench.finish(&clients);
-    assert_eq!(bench.worker.stats.handshakes.done, CLIENTS as u64);
-    assert_eq!(bench.worker.stats.errors.total(), 0);
-    assert!(!bench.worker.tls.as_ref().unwrap().turn_share.has_deferred());
+    assert_eq!(bench.worker.shard.stats.handshakes.done, CLIENTS as u64);
+    assert_eq!(bench.worker.shard.stats.errors.total(), 0);
+    assert!(!bench.worker.shard.tls.as_ref().unwrap().turn_share.has_deferred());
 
     let mut bench = Bench::new(ALL_STEPS);
     let clients = bench.clients_that_wait(CLIENTS);
     bench.turn();
     assert_eq!(bench.begun(&clients).len(), CLIENTS, "there was time for all");
     bench.finish(&clients);
-    assert_eq!((bench.deferred(), bench.worker.stats.handshakes.done), (0, CLIENTS as u64));
+    assert_eq!((bench.deferred(), bench.worker.shard.stats.handshakes.done), (0, CLIENTS as u64));
 }
 
 #[test]
@@ -216,12 +216,12 @@ fn handshakes_that_begin_later_wait_behind_those_that_wait_already() {
     bench.turn();
     assert_eq!(bench.begun(&early[1..]), [0]);
     for (turn, last) in [(3, 1), (4, 2)] {
-        assert_eq!(bench.worker.stats.handshakes.done, 0, "turn {turn}");
+        assert_eq!(bench.worker.shard.stats.handshakes.done, 0, "turn {turn}");
         bench.turn();
         assert_eq!(bench.begun(&early[1..]), (0..=last).collect::<Vec<_>>(), "turn {turn}");
     }
     bench.turn();
-    assert_eq!(bench.worker.stats.handshakes.done, 1);
+    assert_eq!(bench.worker.shard.stats.handshakes.done, 1);
     bench.finish(&early);
 }
 
@@ -235,9 +235,9 @@ fn an_open_connection_is_served_in_each_turn_of_a_flood_of_handshakes() {
     for turn in 1..=CLIENTS {
         open[0].transport.write(b"x").unwrap();
         bench.await_input(&open[0]);
-        let sent = bench.worker.stats.bytes_out;
+        let sent = bench.worker.shard.stats.bytes_out;
         bench.turn();
-        assert_eq!(bench.worker.stats.bytes_out, sent + 1, "turn {turn}");
+        assert_eq!(bench.worker.shard.stats.bytes_out, sent + 1, "turn {turn}");
         assert_eq!(bench.begun(&clients).len(), turn);
     }
     bench.finish(&clients);
@@ -272,7 +272,7 @@ fn a_deferred_connection_that_closes_is_skipped_also_if_another_has_its_key() {
         bench.worker.connection(bench.base.registry(), client.key).fail(CloseReason::Cut);
     }
     bench.turn();
-    assert!(!bench.worker.tls.as_ref().unwrap().turn_share.has_deferred());
+    assert!(!bench.worker.shard.tls.as_ref().unwrap().turn_share.has_deferred());
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn a_deferred_handshake_has_its_deadline() {
     for _ in 0..10 {
         bench.turn();
     }
-    assert!(bench.worker.connections.is_empty());
-    let handshakes = bench.worker.stats.handshakes;
+    assert!(bench.worker.shard.connections.is_empty());
+    let handshakes = bench.worker.shard.stats.handshakes;
     assert_eq!((handshakes.errors.timeout, handshakes.done), (5, 0));
     drop(clients);
 }
@@ -305,16 +305,16 @@ fn a_drain_does_not_close_connections_that_wait_for_the_next_turn() {
             bench.close_if_quiet(client);
         }
     }
-    assert_eq!(bench.worker.connections.len(), 6);
+    assert_eq!(bench.worker.shard.connections.len(), 6);
     bench.finish(&clients);
-    while !bench.worker.connections.is_empty() {
+    while !bench.worker.shard.connections.is_empty() {
         bench.turn();
     }
     for client in &clients {
         eventually(|| client.transport.read(&mut [0]).is_ok_and(|length| length == 0));
     }
-    assert_eq!(bench.worker.stats.errors.total(), 0);
-    assert_eq!(bench.worker.stats.handshakes.done, 6);
+    assert_eq!(bench.worker.shard.stats.errors.total(), 0);
+    assert_eq!(bench.worker.shard.stats.handshakes.done, 6);
 }
 
 #[test]
@@ -331,10 +331,10 @@ fn a_drain_closes_connections_that_have_sent_nothing_and_serves_those_that_have(
             bench.close_if_quiet(client);
         }
     }
-    assert!(!bench.worker.connections.contains(silent.key), "it is quiet");
+    assert!(!bench.worker.shard.connections.contains(silent.key), "it is quiet");
     bench.finish(&[early, late]);
-    assert_eq!(bench.worker.stats.errors.total(), 0);
-    let handshakes = bench.worker.stats.handshakes;
+    assert_eq!(bench.worker.shard.stats.errors.total(), 0);
+    let handshakes = bench.worker.shard.stats.handshakes;
     assert_eq!((handshakes.done, handshakes.errors.closed), (2, 0));
 }
 
@@ -370,7 +370,7 @@ fn a_client_hello_that_came_with_a_proxy_header_waits_for_its_turn_like_others()
         assert_eq!(bench.begun(&clients), (0..turn).collect::<Vec<_>>(), "turn {turn}");
     }
     bench.finish(&clients);
-    assert_eq!(bench.worker.stats.errors.total(), 0);
+    assert_eq!(bench.worker.shard.stats.errors.total(), 0);
     drop(bench.worker);
     assert_eq!(bench.memory.held(), 0);
 }
@@ -398,13 +398,13 @@ fn a_handshake_goes_on_when_the_socket_takes_the_next_part_of_it() {
             bench.turn();
         }
         for client in &clients {
-            let connection = &bench.worker.connections[client.key];
+            let connection = &bench.worker.shard.connections[client.key];
             assert!(connection.transport.unsent() > 10_000 && connection.writable.is_some());
         }
         assert!(bench.memory.held() > 30_000, "what waits is counted");
         bench.finish(&clients);
         assert_eq!(bench.memory.held(), 0);
-        assert_eq!(bench.worker.stats.handshakes.done, 3);
+        assert_eq!(bench.worker.shard.stats.handshakes.done, 3);
     }
 }
 
@@ -426,7 +426,7 @@ fn what_waits_in_handshakes_counts_against_the_memory_limit_and_never_exceeds_it
         }
     }
     assert!(most > LIMIT / 2 && most <= LIMIT, "{most}");
-    let errors = bench.worker.stats.errors;
+    let errors = bench.worker.shard.stats.errors;
     assert!(errors.no_memory > 0 && errors.no_memory < CLIENTS as u64, "{errors:?}");
     assert_eq!(errors.total(), errors.no_memory);
     let open = bench.worker.connection_keys();
@@ -434,7 +434,7 @@ fn what_waits_in_handshakes_counts_against_the_memory_limit_and_never_exceeds_it
     drop(clients);
     eventually(|| {
         bench.turn();
-        bench.worker.connections.is_empty()
+        bench.worker.shard.connections.is_empty()
     });
     assert_eq!(bench.memory.held(), 0);
 }

@@ -1,13 +1,16 @@
 //! One connection: its transport, its events and its stage.
 //!
 //! An idle connection holds no buffer. Pending output and unconsumed input are kept here. While
-//! output is pending, nothing is read.
+//! output is pending, nothing is read, unless the service chose so.
 
 use std::sync::Arc;
 
+use super::call::NextStep;
+use super::close_reason::CloseReason;
 use crate::event::EventId;
 use crate::server::memory::{HeldBuffer, HeldBytes, MemoryLimit, NoMemory};
-use crate::server::service::{NextStep, Peer, PeerAddress};
+use crate::server::peer_address::PeerAddress;
+use crate::tls::TlsFacts;
 use crate::transport::Transport;
 
 /// What a connection is doing.
@@ -18,19 +21,32 @@ pub(super) enum Stage {
     /// Does its TLS handshake, or waits for the next turn to go on with it; the service has not
     /// been called yet.
     Handshake { deferred: bool },
-    /// Reads for the service.
+    /// Reads for the service. Output is pending only if it reads while it sends.
     Reading,
     /// Reads nothing until the byte rates allow more.
     ReadDelayed,
     /// Waits until its pending output is sent, then takes the next step of its service.
     Sending(NextStep),
-    /// Pauses for the time its service asked for; has no pending output.
+    /// Pauses for the time its service asked for.
     Pausing,
+    /// Reads nothing until its service chooses to, or closes it.
+    Paused,
+    /// Is closed once no callback runs.
+    Closing(CloseReason),
+}
+
+/// Whether the stream to the peer has ended, while that from the peer may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutputEnd {
+    Open,
+    /// Ends once everything is sent.
+    Requested,
+    Ended,
 }
 
 /// A connection of a shard.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::server) struct ConnectionState {
     pub(super) transport: Transport,
     /// Pending while the connection reads.
     pub(super) readable: EventId,
@@ -44,7 +60,7 @@ pub(super) struct Connection {
     pub(super) pending: Option<Box<HeldBuffer>>,
     /// The client's address from a PROXY header.
     pub(super) proxied: Option<Box<PeerAddress>>,
-    pub(super) listener: u16,
+    pub(in crate::server) listener: u16,
     pub(super) stage: Stage,
     /// Whether it begins with TLS, after a PROXY header if one is expected.
     pub(super) expects_tls: bool,
@@ -54,9 +70,16 @@ pub(super) struct Connection {
     pub(super) ended: bool,
     /// Whether bytes moved since the last tick of the drain.
     pub(super) active_since_tick: bool,
+    /// Whether it reads although output is pending.
+    pub(in crate::server) reads_while_sending: bool,
+    pub(super) output_end: OutputEnd,
+    /// Whether it is in the list of [`AfterCallbacks`](super::after_callbacks::AfterCallbacks).
+    pub(super) is_listed: bool,
+    /// Whether it reads again once no callback runs.
+    pub(super) resumes: bool,
 }
 
-impl Connection {
+impl ConnectionState {
     pub(super) fn new(
         transport: Transport,
         readable: EventId,
@@ -77,6 +100,10 @@ impl Connection {
             received_any: false,
             ended: false,
             active_since_tick: false,
+            reads_while_sending: false,
+            output_end: OutputEnd::Open,
+            is_listed: false,
+            resumes: false,
         }
     }
 
@@ -101,9 +128,19 @@ impl Connection {
         self.pending.is_some() || matches!(self.stage, Stage::Sending(_) | Stage::Pausing)
     }
 
-    pub(super) fn peer(&self) -> Peer<'_> {
-        let proxied = self.proxied.as_deref();
-        Peer { transport: &self.transport, proxied, listener: self.listener }
+    /// The address of its peer. This is a system call, unless a PROXY header had the address.
+    pub(in crate::server) fn peer_address(&self) -> PeerAddress {
+        self.proxied.as_deref().copied().unwrap_or_else(|| PeerAddress::of(self.transport.socket()))
+    }
+
+    pub(in crate::server) fn tls_facts(&self) -> Option<TlsFacts> {
+        self.transport.tls_facts()
+    }
+
+    /// Whether more output may be given: it has not ended, and the connection is not being closed.
+    pub(super) fn takes_output(&self) -> bool {
+        let closes = matches!(self.stage, Stage::Closing(_) | Stage::Sending(NextStep::Close));
+        !closes && self.output_end == OutputEnd::Open
     }
 
     /// Appends unconsumed input; an empty slice uses no memory.

@@ -1,12 +1,9 @@
-//! The peer of a connection, as a service sees it.
+//! The address of the peer of a connection.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use socket2::Socket;
-
-use crate::tls::TlsFacts;
-use crate::transport::Transport;
 
 /// The address of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,35 +42,5 @@ impl fmt::Display for PeerAddress {
             Self::Unix => f.write_str("unix"),
             Self::Unknown => f.write_str("unknown"),
         }
-    }
-}
-
-/// The peer of a new connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer<'a> {
-    pub(in crate::server) transport: &'a Transport,
-    pub(in crate::server) proxied: Option<&'a PeerAddress>,
-    pub(in crate::server) listener: u16,
-}
-
-impl Peer<'_> {
-    /// Its address. This is a system call, unless a PROXY header had the address.
-    #[must_use]
-    pub fn address(&self) -> PeerAddress {
-        self.proxied.copied().unwrap_or_else(|| PeerAddress::of(self.transport.socket()))
-    }
-
-    /// What its TLS handshake agreed on: version, cipher suite, the host name that it asked for
-    /// (SNI), application protocol (ALPN), and its certificates if the server asked for them.
-    /// `None` without TLS. It is a copy, so call this once for a connection.
-    #[must_use]
-    pub fn tls(&self) -> Option<TlsFacts> {
-        self.transport.tls_facts()
-    }
-
-    /// The index of the configured listener that accepted the connection.
-    #[must_use]
-    pub fn listener(&self) -> usize {
-        self.listener.into()
     }
 }

@@ -1,0 +1,172 @@
+//! The connection of a callback: what its service may do with it.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::host::HostState;
+use super::{Service, Shard};
+use crate::server::PeerAddress;
+use crate::server::shard::call::NextStep;
+use crate::server::shard::connection_id::ConnectionId;
+use crate::server::shard::shard_mut::{SendError, ShardMut};
+use crate::tls::TlsFacts;
+
+/// A connection during a callback of its service `S`.
+///
+/// What is sent is collected, and sent in few calls once the callback returns. What the socket does
+/// not take is kept, up to [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes), and sent
+/// when it can be. Of the steps that may follow a callback ([`close`](Self::close),
+/// [`pause`](Self::pause) and so on) the last one chosen counts.
+#[derive(Debug)]
+pub struct Connection<'a, S: Service> {
+    shard: Shard<'a, S>,
+    key: usize,
+}
+
+impl<'a, S: Service> Connection<'a, S> {
+    #[inline(always)]
+    pub(super) fn new(shard: &'a mut ShardMut<'_>, own: &'a mut HostState<S>, key: usize) -> Self {
+        Self { shard: Shard::new(shard, own), key }
+    }
+
+    #[inline(always)]
+    pub(super) fn can_receive_more(&self) -> bool {
+        self.shard.shard.can_receive_more(self.key)
+    }
+
+    /// Its shard: other connections, and what belongs to no connection.
+    pub fn shard(&mut self) -> &mut Shard<'a, S> {
+        &mut self.shard
+    }
+
+    /// Its id, with which other callbacks of this shard reach it.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.shard.shard.id(self.key)
+    }
+}
+
+/// The peer.
+impl<S: Service> Connection<'_, S> {
+    /// The address of the peer. This is a system call, unless a PROXY header had the address.
+    #[must_use]
+    pub fn peer(&self) -> PeerAddress {
+        self.shard.shard.connection(self.key).peer_address()
+    }
+
+    /// What its TLS handshake agreed on: version, cipher suite, the host name that it asked for
+    /// (SNI), application protocol (ALPN), and its certificates if the server asked for them.
+    /// `None` without TLS. It is a copy, so call this once for a connection.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsFacts> {
+        self.shard.shard.connection(self.key).tls_facts()
+    }
+
+    /// The index of the configured listener that accepted the connection.
+    #[must_use]
+    pub fn listener(&self) -> usize {
+        self.shard.shard.connection(self.key).listener.into()
+    }
+}
+
+/// Sending.
+impl<S: Service> Connection<'_, S> {
+    /// Sends bytes, in the order of the calls. If they do not fit in the connection's
+    /// [`room`](Self::room), it is reset.
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.shard.shard.send(bytes);
+    }
+
+    /// Sends bytes if they fit.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then.
+    pub fn try_send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.shard.shard.send_to(self.key, bytes)
+    }
+
+    /// Sends bytes that many connections share, without copying them.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then.
+    pub fn send_shared(&mut self, bytes: &Arc<[u8]>) -> Result<(), SendError> {
+        self.shard.shard.send_shared_to(self.key, bytes)
+    }
+
+    /// Sends a range of a file (`sendfile(2)`). It needs no memory, so no limit applies to it. The
+    /// file must stay as long as it is until all is sent.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the range is none of a file, `UnexpectedEof` if a regular file is shorter,
+    /// `NotConnected` if the output has ended, and those of `fstat(2)`. Nothing is sent then.
+    pub fn send_file(&mut self, file: Arc<File>, range: Range<u64>) -> io::Result<()> {
+        self.shard.shard.send_file_to(self.key, file, range)
+    }
+
+    /// How many bytes are not sent yet.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.shard.shard.unsent(self.key)
+    }
+
+    /// How many more bytes fit within the limit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.shard.shard.room(self.key)
+    }
+
+    /// Ends the stream to the peer once everything is sent (`shutdown(2)` with `SHUT_WR`). The
+    /// connection still receives. What is sent afterwards is discarded.
+    pub fn end_output(&mut self) {
+        self.shard.shard.end_output(self.key);
+    }
+}
+
+/// What follows the callback.
+impl<S: Service> Connection<'_, S> {
+    /// Chooses whether it receives while it has unsent bytes. By default it does not, so that the
+    /// answers to a peer that does not read stay bounded. A service that sends what others send,
+    /// as a proxy does, reads on and limits what it reads by [`pause`](Self::pause).
+    pub fn read_while_sending(&mut self, reads: bool) {
+        self.shard.shard.connection_mut(self.key).reads_while_sending = reads;
+    }
+
+    /// Calls [`Service::resume`] once everything is sent. Until then nothing is received.
+    pub fn continue_when_sent(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::ResumeWhenSent);
+    }
+
+    /// Receives nothing for this time, then calls [`Service::resume`]. The time begins once
+    /// everything is sent.
+    pub fn pause_for(&mut self, time: Duration) {
+        self.shard.shard.choose(self.key, NextStep::PauseFor(time));
+    }
+
+    /// Receives nothing until [`read`](Self::read) or [`Shard::read`]. After the peer has ended its
+    /// stream, this keeps the connection open: the service must close it.
+    pub fn pause(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::Pause);
+    }
+
+    /// Receives again after a pause.
+    pub fn read(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::Read);
+    }
+
+    /// Closes the connection once everything is sent; nothing more is received.
+    pub fn close(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::Close);
+    }
+
+    /// Resets the connection. What is not sent yet is discarded.
+    pub fn abort(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::Abort);
+    }
+}

@@ -1,0 +1,138 @@
+//! The shard of a callback: its connections by id.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Service;
+use super::host::HostState;
+use crate::server::shard::call::NextStep;
+use crate::server::shard::connection_id::ConnectionId;
+use crate::server::shard::shard_mut::{SendError, ShardMut};
+
+/// A shard during a callback of its service `S`.
+///
+/// Connections are reached by their [ids](ConnectionId). An id of another shard is as stale as that
+/// of a closed connection.
+pub struct Shard<'a, S: Service> {
+    pub(super) shard: ShardMut<'a>,
+    own: &'a mut HostState<S>,
+}
+
+impl<'a, S: Service> Shard<'a, S> {
+    #[inline(always)]
+    pub(super) fn new(shard: &'a mut ShardMut<'_>, own: &'a mut HostState<S>) -> Self {
+        Self { shard: shard.reborrow(), own }
+    }
+
+    /// Its index: shards count from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.shard.index()
+    }
+
+    /// How many shards the server has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shard.count()
+    }
+
+    /// Whether a connection is open.
+    #[must_use]
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.shard.key_of(id).is_some()
+    }
+
+    /// The session of another connection. `None` if the connection is not open, and for the
+    /// connection of the callback, whose session the callback has.
+    pub fn session(&mut self, id: ConnectionId) -> Option<&mut S::Session> {
+        let key = self.shard.key_of(id)?;
+        self.own.sessions.get_mut(key)?.as_mut()
+    }
+
+    /// Sends bytes to a connection, in the order of the calls. Small ones are collected, and sent
+    /// together once the callbacks of this turn of the loop have run.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then. A service either skips what a slow reader misses, or
+    /// [aborts](Self::abort) its connection.
+    pub fn send(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<(), SendError> {
+        let key = self.shard.key_of(id).ok_or(SendError::Closed)?;
+        self.shard.send_to(key, bytes)
+    }
+
+    /// Sends bytes that many connections share, at once and without copying them.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then.
+    pub fn send_shared(&mut self, id: ConnectionId, bytes: &Arc<[u8]>) -> Result<(), SendError> {
+        let key = self.shard.key_of(id).ok_or(SendError::Closed)?;
+        self.shard.send_shared_to(key, bytes)
+    }
+
+    /// Sends a range of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send_file`](super::Connection::send_file).
+    pub fn send_file(
+        &mut self,
+        id: ConnectionId,
+        file: Arc<File>,
+        range: Range<u64>,
+    ) -> io::Result<()> {
+        let closed = || io::Error::new(io::ErrorKind::NotConnected, SendError::Closed);
+        let key = self.shard.key_of(id).ok_or_else(closed)?;
+        self.shard.send_file_to(key, file, range)
+    }
+
+    /// How many bytes of a connection are not sent yet; 0 if it is not open.
+    #[must_use]
+    pub fn unsent(&self, id: ConnectionId) -> usize {
+        self.shard.key_of(id).map_or(0, |key| self.shard.unsent(key))
+    }
+
+    /// Ends the stream to the peer once everything is sent, as
+    /// [`Connection::end_output`](super::Connection::end_output).
+    pub fn end_output(&mut self, id: ConnectionId) {
+        if let Some(key) = self.shard.key_of(id) {
+            self.shard.end_output(key);
+        }
+    }
+
+    /// Receives nothing from a connection until [`read`](Self::read).
+    pub fn pause(&mut self, id: ConnectionId) {
+        self.choose(id, NextStep::Pause);
+    }
+
+    /// Receives again after a pause.
+    pub fn read(&mut self, id: ConnectionId) {
+        self.choose(id, NextStep::Read);
+    }
+
+    /// Closes a connection once everything is sent. Does nothing if it is not open.
+    pub fn close(&mut self, id: ConnectionId) {
+        self.choose(id, NextStep::Close);
+    }
+
+    /// Resets a connection. Does nothing if it is not open.
+    pub fn abort(&mut self, id: ConnectionId) {
+        self.choose(id, NextStep::Abort);
+    }
+
+    fn choose(&mut self, id: ConnectionId, step: NextStep) {
+        if let Some(key) = self.shard.key_of(id) {
+            self.shard.choose(key, step);
+        }
+    }
+}
+
+impl<S: Service> fmt::Debug for Shard<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("index", &self.index()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! A callback of the service: what it is called with, and what becomes of its output.
+//!
+//! During a callback no connection is closed and no other callback runs. What a callback does to
+//! its own connection takes effect when it returns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::close_reason::CloseReason;
+use super::connection_id::ConnectionId;
+use super::connection_state::ConnectionState;
+use super::output::Output;
+use super::shard_mut::ShardMut;
+use super::shard_state::ShardState;
+use crate::rate_limit::Direction;
+
+/// From this size on a write is sent directly: a copy would cost more than a saved call.
+pub(super) const DIRECT_BYTES_MIN: usize = 4096;
+/// At most so many bytes are collected.
+const BUFFERED_BYTES_MAX: usize = 64 * 1024;
+
+/// No connection.
+const NONE: usize = usize::MAX;
+
+/// The service of a shard with its sessions, of whatever type. `None` is a panic.
+pub(in crate::server) trait Hosted: Send {
+    /// Calls the service for a new connection, which gets a session.
+    fn open(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    /// Passes message after message, until one is incomplete or the connection does not read on.
+    /// Returns the number of consumed bytes.
+    fn receive(&mut self, shard: &mut ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize>;
+    fn resume(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    fn sent(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    fn end(&mut self, shard: &mut ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()>;
+    fn drain(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    /// Ends the session of a connection that is closed. Does nothing if it has none.
+    fn close(&mut self, shard: &mut ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
+    fn start(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
+    fn begin_drain(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
+    fn stop(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
+}
+
+/// What the connection does after a callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::server) enum NextStep {
+    /// What it did before. After a pause it reads again.
+    #[default]
+    Continue,
+    /// Read again, if it pauses.
+    Read,
+    /// Call `resume` once everything is sent. Nothing is read until then.
+    ResumeWhenSent,
+    /// Read nothing for this time, then call `resume`.
+    PauseFor(Duration),
+    /// Read nothing until another step is chosen.
+    Pause,
+    /// Close once everything is sent.
+    Close,
+    /// Reset now.
+    Abort,
+}
+
+impl NextStep {
+    /// This step, or to read if none was chosen.
+    pub(super) fn or_read(self) -> Self {
+        if self == Self::Continue { Self::Read } else { self }
+    }
+}
+
+/// The result of a callback: what it returned and the next step, or why the connection must be
+/// closed.
+pub(super) type Called<T> = Result<(T, NextStep), CloseReason>;
+
+/// What a closed connection was, and why it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// Its id, which is stale now.
+    pub id: ConnectionId,
+    /// Why it was closed.
+    pub reason: CloseReason,
+}
+
+/// The callback that runs for a connection.
+#[derive(Debug)]
+pub(super) struct Call {
+    key: usize,
+    pub(super) next_step: NextStep,
+    /// Whether small sends are collected: no output is pending.
+    pub(super) collects: bool,
+    pub(super) failure: Option<CloseReason>,
+    /// Collects small sends, to send them in one call. Empty between callbacks.
+    buffered: Vec<u8>,
+}
+
+impl Call {
+    pub(super) fn none() -> Self {
+        Self {
+            key: NONE,
+            next_step: NextStep::Continue,
+            collects: false,
+            failure: None,
+            buffered: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, connection: &ConnectionState, key: usize) {
+        self.key = key;
+        self.next_step = NextStep::Continue;
+        self.collects = connection.pending.is_none();
+        self.failure = None;
+    }
+
+    /// Whether a callback of this connection runs.
+    #[inline]
+    pub(super) fn is_of(&self, key: usize) -> bool {
+        self.key == key
+    }
+
+    /// How many bytes are collected for this connection.
+    pub(super) fn buffered_for(&self, key: usize) -> usize {
+        if self.is_of(key) { self.buffered.len() } else { 0 }
+    }
+
+    /// Collects a small send; returns false if it must be sent in another way.
+    #[inline]
+    pub(super) fn collect(&mut self, bytes: &[u8]) -> bool {
+        let fits = self.buffered.len() + bytes.len() <= BUFFERED_BYTES_MAX;
+        let collects = fits && bytes.len() < DIRECT_BYTES_MIN && self.collects;
+        if collects {
+            self.buffered.extend_from_slice(bytes);
+        }
+        collects
+    }
+}
+
+/// Calls the service for a connection.
+#[inline(always)]
+pub(super) fn call<T>(
+    host: &mut dyn Hosted,
+    shard: &mut ShardMut<'_>,
+    key: usize,
+    call: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<T>,
+) -> Called<T> {
+    let ShardState { call: current, connections, .. } = &mut *shard.state;
+    current.begin(&connections[key], key);
+    let answer = call(host, shard);
+    shard.state.call_ended(key, answer)
+}
+
+impl ShardState {
+    /// Sends what the callback collected, unless it panicked or aborts.
+    #[inline(always)]
+    fn call_ended<T>(&mut self, key: usize, answer: Option<T>) -> Called<T> {
+        self.call.key = NONE;
+        let Some(answer) = answer else { return Err(self.discard(CloseReason::Panicked)) };
+        if self.call.next_step == NextStep::Abort {
+            return Err(self.discard(CloseReason::Aborted));
+        }
+        if !self.call.buffered.is_empty() {
+            self.send_buffered(key);
+        }
+        match self.call.failure {
+            None => Ok((answer, self.call.next_step)),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    #[cold]
+    fn discard(&mut self, reason: CloseReason) -> CloseReason {
+        self.call.buffered.clear();
+        reason
+    }
+
+    /// The output side of a connection.
+    #[inline(always)]
+    pub(super) fn output(&mut self, key: usize) -> Output<'_> {
+        let Self { connections, limits, byte_rates, stats, .. } = self;
+        let ConnectionState { transport, pending, .. } = &mut connections[key];
+        let allowed = match byte_rates {
+            None => usize::MAX,
+            // Nothing is sent before it, so what has come for it stays.
+            Some(_) if pending.is_some() => 0,
+            Some(rates) => rates.allowed(key, Direction::Write),
+        };
+        Output { transport, pending, limits, allowed, bytes_out: &mut stats.bytes_out }
+    }
+
+    /// Sends while no output is pending, and keeps what the socket does not take.
+    #[inline(always)]
+    pub(super) fn write(&mut self, key: usize, bytes: &[u8]) -> Result<(), CloseReason> {
+        let mut output = self.output(key);
+        let allowed = output.allowed;
+        let result = output.send(bytes);
+        let sent = allowed - output.allowed;
+        if let Some(rates) = &mut self.byte_rates {
+            rates.count(key, Direction::Write, sent);
+        }
+        result
+    }
+
+    /// The same for shared bytes, which are not copied.
+    pub(super) fn write_shared(
+        &mut self,
+        key: usize,
+        bytes: &Arc<[u8]>,
+    ) -> Result<(), CloseReason> {
+        let mut output = self.output(key);
+        let allowed = output.allowed;
+        let result = output.send_shared(bytes);
+        let sent = allowed - output.allowed;
+        if let Some(rates) = &mut self.byte_rates {
+            rates.count(key, Direction::Write, sent);
+        }
+        result
+    }
+
+    /// Sends what the callback of this connection has collected.
+    #[inline(always)]
+    fn send_buffered(&mut self, key: usize) {
+        // The buffer is put back, because the shard keeps its memory.
+        let mut buffered = std::mem::take(&mut self.call.buffered);
+        if let Err(failure) = self.write(key, &buffered) {
+            self.call.failure = Some(failure);
+        }
+        buffered.clear();
+        self.call.buffered = buffered;
+    }
+
+    /// The same, before something else is sent.
+    pub(super) fn flush_buffered(&mut self, key: usize) {
+        if !self.call.buffered.is_empty() {
+            self.send_buffered(key);
+            self.call.collects = self.connections[key].pending.is_none();
+        }
+    }
+
+    /// Sends to the connection of the callback what is not just collected.
+    pub(super) fn send_much(&mut self, bytes: &[u8]) {
+        let key = self.call.key;
+        if !self.connections[key].takes_output() || self.call.failure.is_some() {
+            return;
+        }
+        // The shard keeps the memory of its buffer, so no service may make it large.
+        if self.call.buffered.len() + bytes.len() > BUFFERED_BYTES_MAX {
+            self.flush_buffered(key);
+        }
+        let sent = if self.connections[key].pending.is_some() {
+            self.output(key).queue(bytes)
+        } else if self.call.buffered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
+            self.write(key, bytes)
+        } else {
+            self.call.buffered.extend_from_slice(bytes);
+            return;
+        };
+        self.call.collects = self.connections[key].pending.is_none();
+        if let Err(failure) = sent {
+            self.call.failure = Some(failure);
+        }
+    }
+}
