@@ -10,6 +10,7 @@ use super::host::HostState;
 use super::{Service, Shard};
 use crate::server::PeerAddress;
 use crate::server::shard::call::NextStep;
+use crate::server::shard::close_reason::CloseReason;
 use crate::server::shard::connection_id::ConnectionId;
 use crate::server::shard::shard_mut::{SendError, ShardMut};
 use crate::tls::TlsFacts;
@@ -28,7 +29,7 @@ pub struct Connection<'a, S: Service> {
 
 impl<'a, S: Service> Connection<'a, S> {
     #[inline(always)]
-    pub(super) fn new(shard: &'a mut ShardMut<'_>, own: &'a mut HostState<S>, key: usize) -> Self {
+    pub(super) fn new(shard: ShardMut<'a>, own: &'a mut HostState<S>, key: usize) -> Self {
         Self { shard: Shard::new(shard, own), key }
     }
 
@@ -167,6 +168,6 @@ impl<S: Service> Connection<'_, S> {
 
     /// Resets the connection. What is not sent yet is discarded.
     pub fn abort(&mut self) {
-        self.shard.shard.choose(self.key, NextStep::Abort);
+        self.shard.shard.choose(self.key, NextStep::Fail(CloseReason::Aborted));
     }
 }

@@ -50,7 +50,7 @@ impl<S: Service> Host<S> {
     #[inline(always)]
     fn with_session<T>(
         &mut self,
-        shard: &mut ShardMut<'_>,
+        shard: ShardMut<'_>,
         key: usize,
         call: impl FnOnce(&mut S, &mut S::Session, &mut Connection<'_, S>) -> T,
     ) -> Option<T> {
@@ -66,7 +66,7 @@ impl<S: Service> Host<S> {
     /// Calls the service for no connection.
     fn without_session<T>(
         &mut self,
-        shard: &mut ShardMut<'_>,
+        shard: ShardMut<'_>,
         call: impl FnOnce(&mut S, &mut Shard<'_, S>) -> T,
     ) -> Option<T> {
         let Self { service, own } = self;
@@ -85,7 +85,7 @@ fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
 }
 
 impl<S: Service> Hosted for Host<S> {
-    fn open(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+    fn open(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         let Self { service, own } = self;
         let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)))?;
         if own.sessions.len() <= key {
@@ -95,7 +95,7 @@ impl<S: Service> Hosted for Host<S> {
         Some(())
     }
 
-    fn receive(&mut self, shard: &mut ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize> {
+    fn receive(&mut self, shard: ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize> {
         self.with_session(shard, key, |service, session, connection| {
             let mut rest = input;
             loop {
@@ -110,40 +110,40 @@ impl<S: Service> Hosted for Host<S> {
         })
     }
 
-    fn resume(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+    fn resume(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         self.with_session(shard, key, S::resume)
     }
 
-    fn sent(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+    fn sent(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         self.with_session(shard, key, S::sent)
     }
 
-    fn end(&mut self, shard: &mut ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()> {
+    fn end(&mut self, shard: ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()> {
         self.with_session(shard, key, |service, session, connection| {
             service.end(session, rest, connection);
         })
     }
 
-    fn drain(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()> {
+    fn drain(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         self.with_session(shard, key, S::drain)
     }
 
-    fn close(&mut self, shard: &mut ShardMut<'_>, key: usize, closed: Closed) -> Option<()> {
+    fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()> {
         let Some(session) = self.own.sessions.get_mut(key).and_then(Option::take) else {
             return Some(());
         };
         self.without_session(shard, |service, shard| service.close(session, closed, shard))
     }
 
-    fn start(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+    fn start(&mut self, shard: ShardMut<'_>) -> Option<()> {
         self.without_session(shard, S::start)
     }
 
-    fn begin_drain(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+    fn begin_drain(&mut self, shard: ShardMut<'_>) -> Option<()> {
         self.without_session(shard, S::begin_drain)
     }
 
-    fn stop(&mut self, shard: &mut ShardMut<'_>) -> Option<()> {
+    fn stop(&mut self, shard: ShardMut<'_>) -> Option<()> {
         self.without_session(shard, S::stop)
     }
 }

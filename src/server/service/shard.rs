@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Service;
 use super::host::HostState;
 use crate::server::shard::call::NextStep;
+use crate::server::shard::close_reason::CloseReason;
 use crate::server::shard::connection_id::ConnectionId;
 use crate::server::shard::shard_mut::{SendError, ShardMut};
 
@@ -23,8 +24,8 @@ pub struct Shard<'a, S: Service> {
 
 impl<'a, S: Service> Shard<'a, S> {
     #[inline(always)]
-    pub(super) fn new(shard: &'a mut ShardMut<'_>, own: &'a mut HostState<S>) -> Self {
-        Self { shard: shard.reborrow(), own }
+    pub(super) fn new(shard: ShardMut<'a>, own: &'a mut HostState<S>) -> Self {
+        Self { shard, own }
     }
 
     /// Its index: shards count from 0.
@@ -121,7 +122,7 @@ impl<'a, S: Service> Shard<'a, S> {
 
     /// Resets a connection. Does nothing if it is not open.
     pub fn abort(&mut self, id: ConnectionId) {
-        self.choose(id, NextStep::Abort);
+        self.choose(id, NextStep::Fail(CloseReason::Aborted));
     }
 
     fn choose(&mut self, id: ConnectionId, step: NextStep) {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::byte_rates::ByteRates;
 use super::close_reason::CloseReason;
 use super::connection_id::ConnectionId;
 use super::connection_state::ConnectionState;
@@ -13,6 +14,8 @@ use super::output::Output;
 use super::shard_mut::ShardMut;
 use super::shard_state::ShardState;
 use crate::rate_limit::Direction;
+use crate::server::memory::BufferLimits;
+use crate::server::stats::ShardStats;
 
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
 pub(super) const DIRECT_BYTES_MIN: usize = 4096;
@@ -25,19 +28,19 @@ const NONE: usize = usize::MAX;
 /// The service of a shard with its sessions, of whatever type. `None` is a panic.
 pub(in crate::server) trait Hosted: Send {
     /// Calls the service for a new connection, which gets a session.
-    fn open(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    fn open(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
     /// Passes message after message, until one is incomplete or the connection does not read on.
     /// Returns the number of consumed bytes.
-    fn receive(&mut self, shard: &mut ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize>;
-    fn resume(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
-    fn sent(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
-    fn end(&mut self, shard: &mut ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()>;
-    fn drain(&mut self, shard: &mut ShardMut<'_>, key: usize) -> Option<()>;
+    fn receive(&mut self, shard: ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize>;
+    fn resume(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
+    fn sent(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
+    fn end(&mut self, shard: ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()>;
+    fn drain(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
     /// Ends the session of a connection that is closed. Does nothing if it has none.
-    fn close(&mut self, shard: &mut ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
-    fn start(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
-    fn begin_drain(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
-    fn stop(&mut self, shard: &mut ShardMut<'_>) -> Option<()>;
+    fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
+    fn start(&mut self, shard: ShardMut<'_>) -> Option<()>;
+    fn begin_drain(&mut self, shard: ShardMut<'_>) -> Option<()>;
+    fn stop(&mut self, shard: ShardMut<'_>) -> Option<()>;
 }
 
 /// What the connection does after a callback.
@@ -56,8 +59,8 @@ pub(in crate::server) enum NextStep {
     Pause,
     /// Close once everything is sent.
     Close,
-    /// Reset now.
-    Abort,
+    /// Close now, and discard what the callback sent.
+    Fail(CloseReason),
 }
 
 impl NextStep {
@@ -67,9 +70,9 @@ impl NextStep {
     }
 }
 
-/// The result of a callback: what it returned and the next step, or why the connection must be
-/// closed.
-pub(super) type Called<T> = Result<(T, NextStep), CloseReason>;
+/// The result of a callback: what it returned, or why the connection must be closed. The next step
+/// is in [`Call`].
+pub(super) type Called<T> = Result<T, CloseReason>;
 
 /// What a closed connection was, and why it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,28 +91,35 @@ pub(super) struct Call {
     pub(super) next_step: NextStep,
     /// Whether small sends are collected: no output is pending.
     pub(super) collects: bool,
-    pub(super) failure: Option<CloseReason>,
     /// Collects small sends, to send them in one call. Empty between callbacks.
     buffered: Vec<u8>,
 }
 
 impl Call {
     pub(super) fn none() -> Self {
-        Self {
-            key: NONE,
-            next_step: NextStep::Continue,
-            collects: false,
-            failure: None,
-            buffered: Vec::new(),
-        }
+        Self { key: NONE, next_step: NextStep::Continue, collects: false, buffered: Vec::new() }
     }
 
     #[inline(always)]
-    fn begin(&mut self, connection: &ConnectionState, key: usize) {
+    pub(super) fn begin(&mut self, connection: &ConnectionState, key: usize) {
         self.key = key;
         self.next_step = NextStep::Continue;
         self.collects = connection.pending.is_none();
-        self.failure = None;
+    }
+
+    /// A callback begins that is of no connection.
+    pub(super) fn begin_for_shard(&mut self) {
+        self.key = NONE;
+    }
+
+    /// Closes the connection of the callback after it, whatever it chooses.
+    pub(super) fn fail(&mut self, reason: CloseReason) {
+        self.next_step = NextStep::Fail(reason);
+        self.collects = false;
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.next_step, NextStep::Fail(_))
     }
 
     /// Whether a callback of this connection runs.
@@ -136,68 +146,59 @@ impl Call {
 }
 
 /// Calls the service for a connection.
-#[inline(always)]
 pub(super) fn call<T>(
     host: &mut dyn Hosted,
-    shard: &mut ShardMut<'_>,
+    mut shard: ShardMut<'_>,
     key: usize,
-    call: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<T>,
+    call: impl FnOnce(&mut dyn Hosted, ShardMut<'_>) -> Option<T>,
 ) -> Called<T> {
     let ShardState { call: current, connections, .. } = &mut *shard.state;
     current.begin(&connections[key], key);
-    let answer = call(host, shard);
-    shard.state.call_ended(key, answer)
+    let answer = call(host, shard.reborrow());
+    shard.state.call_ended(key, answer).0
 }
 
 impl ShardState {
-    /// Sends what the callback collected, unless it panicked or aborts.
+    /// Ends a callback: sends what it collected, unless it panicked or failed. Also returns its
+    /// connection.
     #[inline(always)]
-    fn call_ended<T>(&mut self, key: usize, answer: Option<T>) -> Called<T> {
-        self.call.key = NONE;
-        let Some(answer) = answer else { return Err(self.discard(CloseReason::Panicked)) };
-        if self.call.next_step == NextStep::Abort {
-            return Err(self.discard(CloseReason::Aborted));
+    pub(super) fn call_ended<T>(
+        &mut self,
+        key: usize,
+        answer: Option<T>,
+    ) -> (Called<T>, &mut ConnectionState) {
+        let Self { call, connections, limits, byte_rates, stats, .. } = self;
+        let connection = &mut connections[key];
+        let Some(answer) = answer else { return (Err(call.discard()), connection) };
+        if call.has_failed() {
+            return (Err(call.discard()), connection);
         }
-        if !self.call.buffered.is_empty() {
-            self.send_buffered(key);
+        if !call.buffered.is_empty() {
+            let mut output = output(connection, key, limits, byte_rates, stats);
+            let allowed = output.allowed;
+            let written = output.send(&call.buffered);
+            let sent = allowed - output.allowed;
+            if let Some(rates) = byte_rates {
+                rates.count(key, Direction::Write, sent);
+            }
+            call.buffered.clear();
+            if let Err(reason) = written {
+                return (Err(reason), connection);
+            }
         }
-        match self.call.failure {
-            None => Ok((answer, self.call.next_step)),
-            Some(failure) => Err(failure),
-        }
-    }
-
-    #[cold]
-    fn discard(&mut self, reason: CloseReason) -> CloseReason {
-        self.call.buffered.clear();
-        reason
+        (Ok(answer), connection)
     }
 
     /// The output side of a connection.
-    #[inline(always)]
     pub(super) fn output(&mut self, key: usize) -> Output<'_> {
         let Self { connections, limits, byte_rates, stats, .. } = self;
-        let ConnectionState { transport, pending, .. } = &mut connections[key];
-        let allowed = match byte_rates {
-            None => usize::MAX,
-            // Nothing is sent before it, so what has come for it stays.
-            Some(_) if pending.is_some() => 0,
-            Some(rates) => rates.allowed(key, Direction::Write),
-        };
-        Output { transport, pending, limits, allowed, bytes_out: &mut stats.bytes_out }
+        output(&mut connections[key], key, limits, byte_rates, stats)
     }
 
-    /// Sends while no output is pending, and keeps what the socket does not take.
-    #[inline(always)]
+    /// Sends bytes while no output is pending, and keeps what the socket does not take.
     pub(super) fn write(&mut self, key: usize, bytes: &[u8]) -> Result<(), CloseReason> {
-        let mut output = self.output(key);
-        let allowed = output.allowed;
-        let result = output.send(bytes);
-        let sent = allowed - output.allowed;
-        if let Some(rates) = &mut self.byte_rates {
-            rates.count(key, Direction::Write, sent);
-        }
-        result
+        let Self { connections, limits, byte_rates, stats, .. } = self;
+        write(&mut connections[key], key, limits, byte_rates, stats, |out| out.send(bytes))
     }
 
     /// The same for shared bytes, which are not copied.
@@ -206,47 +207,34 @@ impl ShardState {
         key: usize,
         bytes: &Arc<[u8]>,
     ) -> Result<(), CloseReason> {
-        let mut output = self.output(key);
-        let allowed = output.allowed;
-        let result = output.send_shared(bytes);
-        let sent = allowed - output.allowed;
-        if let Some(rates) = &mut self.byte_rates {
-            rates.count(key, Direction::Write, sent);
-        }
-        result
+        let Self { connections, limits, byte_rates, stats, .. } = self;
+        write(&mut connections[key], key, limits, byte_rates, stats, |out| out.send_shared(bytes))
     }
 
-    /// Sends what the callback of this connection has collected.
-    #[inline(always)]
-    fn send_buffered(&mut self, key: usize) {
-        // The buffer is put back, because the shard keeps its memory.
-        let mut buffered = std::mem::take(&mut self.call.buffered);
-        if let Err(failure) = self.write(key, &buffered) {
-            self.call.failure = Some(failure);
-        }
-        buffered.clear();
-        self.call.buffered = buffered;
-    }
-
-    /// The same, before something else is sent.
+    /// Sends what the callback of this connection has collected, before something else is sent.
     pub(super) fn flush_buffered(&mut self, key: usize) {
-        if !self.call.buffered.is_empty() {
-            self.send_buffered(key);
-            self.call.collects = self.connections[key].pending.is_none();
+        let Self { call, connections, limits, byte_rates, stats, .. } = self;
+        let connection = &mut connections[key];
+        if call.buffered.is_empty() || call.has_failed() {
+            return;
         }
+        let bytes = &call.buffered;
+        let written = write(connection, key, limits, byte_rates, stats, |out| out.send(bytes));
+        call.buffered.clear();
+        call.sent(connection, written);
     }
 
     /// Sends to the connection of the callback what is not just collected.
     pub(super) fn send_much(&mut self, bytes: &[u8]) {
         let key = self.call.key;
-        if !self.connections[key].takes_output() || self.call.failure.is_some() {
-            return;
-        }
         // The shard keeps the memory of its buffer, so no service may make it large.
         if self.call.buffered.len() + bytes.len() > BUFFERED_BYTES_MAX {
             self.flush_buffered(key);
         }
-        let sent = if self.connections[key].pending.is_some() {
+        if self.call.has_failed() || !self.connections[key].takes_output() {
+            return;
+        }
+        let written = if self.connections[key].pending.is_some() {
             self.output(key).queue(bytes)
         } else if self.call.buffered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
             self.write(key, bytes)
@@ -254,9 +242,63 @@ impl ShardState {
             self.call.buffered.extend_from_slice(bytes);
             return;
         };
-        self.call.collects = self.connections[key].pending.is_none();
-        if let Err(failure) = sent {
-            self.call.failure = Some(failure);
+        self.call.sent(&self.connections[key], written);
+    }
+}
+
+impl Call {
+    #[cold]
+    fn discard(&mut self) -> CloseReason {
+        self.buffered.clear();
+        match self.next_step {
+            NextStep::Fail(reason) => reason,
+            _ => CloseReason::Panicked,
         }
     }
+
+    /// Output was written to the connection of the callback.
+    pub(super) fn sent(&mut self, connection: &ConnectionState, written: Result<(), CloseReason>) {
+        self.collects = connection.pending.is_none();
+        if let Err(reason) = written {
+            self.fail(reason);
+        }
+    }
+}
+
+#[inline(always)]
+fn output<'a>(
+    connection: &'a mut ConnectionState,
+    key: usize,
+    limits: &'a BufferLimits,
+    byte_rates: &mut Option<Box<ByteRates>>,
+    stats: &'a mut ShardStats,
+) -> Output<'a> {
+    let ConnectionState { transport, pending, .. } = connection;
+    let allowed = match byte_rates {
+        None => usize::MAX,
+        // Nothing is sent before it, so what has come for it stays.
+        Some(_) if pending.is_some() => 0,
+        Some(rates) => rates.allowed(key, Direction::Write),
+    };
+    Output { transport, pending, limits, allowed, bytes_out: &mut stats.bytes_out }
+}
+
+/// Writes to the output of a connection, and counts what was sent for the byte rates.
+#[inline(always)]
+fn write(
+    connection: &mut ConnectionState,
+    key: usize,
+    limits: &BufferLimits,
+    byte_rates: &mut Option<Box<ByteRates>>,
+    stats: &mut ShardStats,
+    send: impl FnOnce(&mut Output<'_>) -> Result<(), CloseReason>,
+) -> Result<(), CloseReason> {
+    let mut output = output(connection, key, limits, byte_rates, stats);
+    let allowed = output.allowed;
+    let result = send(&mut output);
+    let sent = allowed - output.allowed;
+    if let Some(rates) = byte_rates {
+        rates.count(key, Direction::Write, sent);
+    }
+    result
 }

@@ -163,13 +163,14 @@ impl ConnectionMut<'_> {
     /// Reads once; returns whether another read may bring more.
     #[inline(always)]
     pub(super) fn read_once<const TLS: bool>(&mut self) -> bool {
+        let key = self.key;
         let Worker { buffer, host, shard, .. } = &mut *self.worker;
-        let ShardState { connections, byte_rates, deadlines, stats, .. } = &mut *shard;
-        let connection = &mut connections[self.key];
+        let ShardState { connections, byte_rates, deadlines, stats, call, .. } = &mut *shard;
+        let connection = &mut connections[key];
         let allowed = match byte_rates {
             // The header is short, and no message yet.
             Some(rates) if connection.stage != Stage::ProxyHeader => {
-                rates.allowed(self.key, Direction::Read).min(buffer.len())
+                rates.allowed(key, Direction::Read).min(buffer.len())
             }
             _ => buffer.len(),
         };
@@ -186,7 +187,7 @@ impl ConnectionMut<'_> {
         let may_bring_more = if TLS { transport.has_received() } else { length == buffer.len() };
         let input = &buffer[..length];
         if let Some(rates) = byte_rates {
-            rates.count(self.key, Direction::Read, length);
+            rates.count(key, Direction::Read, length);
         }
         connection.active_since_tick = true;
         stats.reads += 1;
@@ -197,21 +198,19 @@ impl ConnectionMut<'_> {
         if connection.stage != Stage::Reading || connection.unconsumed.is_some() {
             return self.read_more(length) && may_bring_more;
         }
-        let key = self.key;
-        let mut cx = ShardMut { state: shard, registry: self.registry };
-        let received =
-            call(&mut **host, &mut cx, key, |host, shard| host.receive(shard, key, input));
-        let connection = &mut shard.connections[key];
-        if let Ok((consumed, NextStep::Continue)) = received
-            && consumed == length
-            && connection.only_reads()
-        {
+        call.begin(connection, key);
+        let during = ShardMut { state: shard, registry: self.registry };
+        let answer = host.receive(during, key, input);
+        let (received, connection) = shard.call_ended(key, answer);
+        let reads_on = connection.only_reads();
+        if received == Ok(length) && shard.call.next_step == NextStep::Continue && reads_on {
             // As nearly always.
             return may_bring_more;
         }
-        let received = received.and_then(|(consumed, next_step)| {
-            let kept = connection.keep_unconsumed(&input[consumed..], &shard.limits.memory);
-            kept.map(|()| (consumed, next_step)).map_err(|NoMemory| CloseReason::NoMemory)
+        let received = received.and_then(|consumed| {
+            let ShardState { connections, limits, .. } = shard;
+            let kept = connections[key].keep_unconsumed(&input[consumed..], &limits.memory);
+            kept.map(|()| consumed).map_err(|NoMemory| CloseReason::NoMemory)
         });
         self.received(received) && may_bring_more
     }
@@ -281,7 +280,7 @@ impl ConnectionMut<'_> {
         let Some(mut unconsumed) = self.unconsumed.take() else { return true };
         let key = self.key;
         let received = self.call(|host, shard| host.receive(shard, key, &unconsumed));
-        if let Ok((consumed, _)) = received
+        if let Ok(consumed) = received
             && consumed < unconsumed.len()
         {
             unconsumed.consume(consumed);
@@ -293,8 +292,8 @@ impl ConnectionMut<'_> {
     /// Takes the next step after input was passed to the service; returns whether the connection
     /// still reads.
     fn received(&mut self, received: Called<usize>) -> bool {
-        let (consumed, next_step) = match received {
-            Ok(received) => received,
+        let consumed = match received {
+            Ok(consumed) => consumed,
             Err(reason) => {
                 self.fail(reason);
                 return false;
@@ -305,7 +304,7 @@ impl ConnectionMut<'_> {
             self.fail(CloseReason::TooLarge);
             return false;
         }
-        self.apply(next_step);
+        self.apply(self.worker.shard.call.next_step);
         if !self.is_open() || self.stage != Stage::Reading {
             return false;
         }
@@ -413,24 +412,26 @@ impl ConnectionMut<'_> {
     /// Calls the service for this connection, and sends its output.
     fn call<T>(
         &mut self,
-        call_service: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<T>,
+        call_service: impl FnOnce(&mut dyn Hosted, ShardMut<'_>) -> Option<T>,
     ) -> Called<T> {
         let Worker { host, shard, .. } = &mut *self.worker;
-        let mut shard = ShardMut { state: shard, registry: self.registry };
-        call(&mut **host, &mut shard, self.key, call_service)
+        let shard = ShardMut { state: shard, registry: self.registry };
+        call(&mut **host, shard, self.key, call_service)
     }
 
     /// Takes the next step of the service, or closes the connection if the call failed.
     fn apply_or_fail(&mut self, called: Called<()>) {
         match called {
-            Ok(((), next_step)) => self.apply(next_step),
+            Ok(()) => self.apply(self.worker.shard.call.next_step),
             Err(reason) => self.fail(reason),
         }
     }
 
     /// The same, and reads again if the service chose no other step.
     fn apply_or_read(&mut self, called: Called<()>) {
-        self.apply_or_fail(called.map(|((), next_step)| ((), next_step.or_read())));
+        let next_step = &mut self.worker.shard.call.next_step;
+        *next_step = next_step.or_read();
+        self.apply_or_fail(called);
     }
 
     /// Takes the next step of the service, once its output is sent.
@@ -457,7 +458,7 @@ impl ConnectionMut<'_> {
             }
             NextStep::Pause => self.stop_reading(Stage::Paused),
             NextStep::Close => self.finish(CloseReason::Closed),
-            NextStep::Abort => self.fail(CloseReason::Aborted),
+            NextStep::Fail(reason) => self.fail(reason),
         }
     }
 

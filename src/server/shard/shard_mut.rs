@@ -100,20 +100,21 @@ impl ShardMut<'_> {
     pub(in crate::server) fn can_receive_more(&self, key: usize) -> bool {
         let call = &self.state.call;
         call.next_step == NextStep::Continue
-            && call.failure.is_none()
             && (call.collects || self.connection(key).reads_while_sending)
     }
 
     /// Chooses the next step of a connection: at once, or after its callback if it has one now.
     pub(in crate::server) fn choose(&mut self, key: usize, step: NextStep) {
         if self.state.call.is_of(key) {
-            self.state.call.next_step = step;
+            if !self.state.call.has_failed() {
+                self.state.call.next_step = step;
+            }
             return;
         }
         let has_pending = self.connection(key).pending.is_some();
         match (step, self.connection(key).stage) {
             (_, Stage::Closing(_) | Stage::Sending(NextStep::Close)) => {}
-            (NextStep::Abort, _) => self.close_later(key, CloseReason::Aborted),
+            (NextStep::Fail(reason), _) => self.close_later(key, reason),
             (NextStep::Close, _) if !has_pending => self.close_later(key, CloseReason::Closed),
             (NextStep::Pause, Stage::Sending(_)) => {
                 self.connection_mut(key).stage = Stage::Sending(NextStep::Pause);
@@ -263,13 +264,14 @@ impl ShardMut<'_> {
     fn settle(&mut self, key: usize, sent: Result<(), CloseReason>) -> Result<(), SendError> {
         if let Err(reason) = sent {
             if self.state.call.is_of(key) {
-                self.state.call.failure = Some(reason);
+                self.state.call.fail(reason);
             } else {
                 self.close_later(key, reason);
             }
             return Err(SendError::Closed);
         }
         if self.state.call.is_of(key) {
+            self.state.call.collects = self.connection(key).pending.is_none();
             return Ok(());
         }
         self.connection_mut(key).active_since_tick = true;

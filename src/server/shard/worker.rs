@@ -99,10 +99,11 @@ impl Worker {
     pub(super) fn call_for_shard(
         &mut self,
         registry: &mut Registry<Self>,
-        call: impl FnOnce(&mut dyn Hosted, &mut ShardMut<'_>) -> Option<()>,
+        call: impl FnOnce(&mut dyn Hosted, ShardMut<'_>) -> Option<()>,
     ) {
-        let mut shard = ShardMut { state: &mut self.shard, registry };
-        if call(&mut *self.host, &mut shard).is_none() {
+        self.shard.call.begin_for_shard();
+        let shard = ShardMut { state: &mut self.shard, registry };
+        if call(&mut *self.host, shard).is_none() {
             self.shard.stats.errors.panicked += 1;
         }
     }
