@@ -103,6 +103,9 @@ mod transport;
 mod accept;
 
 #[cfg(feature = "bufferevent")]
+mod connect;
+
+#[cfg(feature = "bufferevent")]
 mod rate_limit;
 
 #[cfg(feature = "bufferevent")]
@@ -121,10 +124,12 @@ pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]
 pub use bufferevent::{
     AcceptHandler, Accepted, BuffereventError, BuffereventHandlers, BuffereventId, BuffereventMut,
-    BuffereventOptions, Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode,
-    GroupId, GroupMut, GroupTotals, HasBufferevents, ListenErrorHandler, ListenOptions, ListenerId,
+    BuffereventOptions, Bufferevents, DataHandler, Filter, FilterResult, FlushMode, GroupId,
+    GroupMut, GroupTotals, HasBufferevents, ListenErrorHandler, ListenOptions, ListenerId,
     ListenerMut, Watermarks, What, WhatHandler,
 };
+#[cfg(feature = "bufferevent")]
+pub use connect::ConnectError;
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 #[cfg(feature = "bufferevent")]

@@ -1,7 +1,8 @@
 //! Connecting a bufferevent: by address, by host name, or to a unix socket.
 //!
-//! Meanwhile both directions are suspended. `connect/` decides which address to try when; here are
-//! the sockets, the events and the timer of that. The result is an event: connected, or an error.
+//! Meanwhile both directions are suspended. `crate::connect` decides which address to try when;
+//! here are the sockets, the events and the timer of that. The result is an event: connected, or an
+//! error.
 
 use std::fmt;
 use std::io;
@@ -12,16 +13,18 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::connect::{ATTEMPT_DELAY, ConnectAttempts, Lookup, Resolver, Step, interleave};
 use super::direction::Suspended;
 use super::error::BuffereventError;
 use super::handle::BuffereventMut;
 use super::serve::serve_from;
+use super::socket::SocketState;
 use super::state::{Bufferevent, Kind};
 use super::table::{BuffereventId, HasBufferevents};
 use super::what::What;
-use super::{ConnectError, socket::SocketState};
 use crate::base::Registry;
+use crate::connect::{
+    ATTEMPT_DELAY, ConnectAttempts, ConnectError, Lookup, Resolver, Step, interleave,
+};
 use crate::event::{EventId, EventSpec, Fired, Interest};
 use crate::transport::Transport;
 

@@ -1,7 +1,6 @@
 //! Buffered events (libevent: bufferevent): sockets, pairs and filters, each with an input and an
 //! output buffer, and handlers for what happens to them.
 
-mod connect;
 mod connecting;
 mod direction;
 mod error;
@@ -24,7 +23,6 @@ mod table;
 mod tls;
 mod what;
 
-pub use connect::ConnectError;
 pub use direction::Watermarks;
 pub use error::BuffereventError;
 pub use filter::{Filter, FilterResult, FlushMode};

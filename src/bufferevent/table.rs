@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::connect::Resolver;
 use super::error::BuffereventError;
 use super::limit_groups::Groups;
 use super::listener::Listener;
 use super::slots::{Slots, slot_id};
 use super::state::Bufferevent;
 use crate::base::Registry;
+use crate::connect::Resolver;
 use crate::event::{EventId, EventSpec};
 
 slot_id! {

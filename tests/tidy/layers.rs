@@ -35,12 +35,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["buffer", "event", "tls"]),
     ("accept", &["error"]),
     ("rate_limit", &[]),
+    ("connect", &["sync"]),
     (
         "bufferevent",
         &[
             "base",
             "accept",
             "rate_limit",
+            "connect",
             "transport",
             "tls",
             "buffer",
@@ -57,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "base",
             "accept",
             "rate_limit",
+            "connect",
             "transport",
             "tls",
             "buffer",

@@ -1,4 +1,4 @@
-//! How a bufferevent connects to a host name: look it up, order its addresses, try them.
+//! How to connect to a host name: look it up, order its addresses, try them.
 //!
 //! 1. A [`Resolver`] looks the name up on a thread of its own.
 //! 2. [`interleave`] orders the addresses so that both families are tried early.
