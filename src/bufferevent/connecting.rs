@@ -1,8 +1,8 @@
 //! Connecting a bufferevent: by address, by host name, or to a unix socket.
 //!
-//! Meanwhile both directions are suspended. `crate::connect` decides which address to try when;
-//! here are the sockets, the events and the timer of that. The result is an event: connected, or an
-//! error.
+//! Meanwhile both directions are suspended. `crate::connect` decides which address to try when, and
+//! opens the sockets. Here are the events and the timer of that. The result is an event: connected,
+//! or an error.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,8 @@ use super::table::{BuffereventId, HasBufferevents};
 use super::what::What;
 use crate::base::Registry;
 use crate::connect::{
-    ATTEMPT_DELAY, ConnectAttempts, ConnectError, Lookup, Resolver, Step, interleave,
+    ATTEMPT_DELAY, ConnectAttempts, ConnectError, Lookup, Resolver, Step, interleave, outcome,
+    start_connect,
 };
 use crate::event::{EventId, EventSpec, Fired, Interest};
 use crate::transport::Transport;
@@ -328,22 +329,19 @@ impl<C: HasBufferevents> Bufferevent<C> {
         let Some(position) = running.iter().position(|attempt| attempt.event == event) else {
             return;
         };
-        let outcome = running[position].socket.take_error();
-        if matches!(outcome, Ok(None)) && running[position].socket.peer_addr().is_err() {
-            // Not connected yet: its event stays.
-            return;
-        }
+        // Without an outcome its event stays.
+        let Some(outcome) = outcome(&running[position].socket) else { return };
         let attempt = running.swap_remove(position);
         registry.free(attempt.event);
         match outcome {
-            Ok(None) => {
+            Ok(()) => {
                 if attempts.connected(attempt.index) {
                     self.end_connect(registry);
                     self.attach(registry, id, Transport::new(attempt.socket));
                     self.report_connected();
                 }
             }
-            Ok(Some(error)) | Err(error) => {
+            Err(error) => {
                 attempts.failed(attempt.index, error, now_ns);
                 self.continue_connect(registry, id);
             }
@@ -375,20 +373,13 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 }
 
-/// Starts to connect a new socket. Its event fires when that has ended.
+/// Starts an attempt. Its event fires when that has ended.
 fn start<C: HasBufferevents>(
     registry: &mut Registry<C>,
     id: BuffereventId,
     address: SocketAddr,
 ) -> io::Result<(Socket, EventId)> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
-    match socket.connect(&address.into()) {
-        Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-        Err(error) => return Err(error),
-    }
+    let socket = start_connect(address)?;
     let spec = EventSpec::io(&socket.as_raw_fd(), Interest::WRITE).persist().token(id.token());
     let event = registry.create(spec, on_attempt);
     if let Err(error) = registry.add(event, None) {

@@ -61,6 +61,8 @@ pub use shard::close_reason::CloseReason;
 pub use shard::connection_id::ConnectionId;
 pub use shard::shard_mut::SendError;
 
+pub use crate::connect::ConnectError;
+
 use crate::base::Config;
 use accept::BacklogOwner;
 use admin::{Admin, AdminSource, ReloadCallback};

@@ -60,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "accept",
             "rate_limit",
             "connect",
+            "connect",
             "transport",
             "tls",
             "buffer",
