@@ -33,6 +33,7 @@ pub mod stats;
 mod thread;
 mod threads;
 pub mod upgrade;
+mod worker_queue;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

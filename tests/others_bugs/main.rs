@@ -8,7 +8,7 @@
 //!   `a_million_handoffs_lose_no_wake`, `ten_million_…` (ignored)
 //! - a sleeper's flag was cleared too early (HAProxy): `base/cross_thread/wake.rs`:
 //!   `loom_t7_catches_every_mutation_of_the_loop`
-//! - an acceptor that waits for room is not woken: `server/handoff/backpressure.rs`,
+//! - an acceptor that waits for room is not woken: `server/worker_queue/backpressure.rs`,
 //!   `server/connection_limit.rs`: `loom_t4_…`
 //! - one wake for each connection (memcached): `server/accept/tests.rs`:
 //!   `a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half`

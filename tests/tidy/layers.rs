@@ -155,6 +155,7 @@ const SERVER_ORDER: &[&str] = &[
     "stats",
     "proxy_protocol",
     "source_limit",
+    "worker_queue",
     "handoff",
     "refusals",
     "accept",

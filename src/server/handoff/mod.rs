@@ -1,46 +1,31 @@
-//! The handoff: a bounded lock-free queue of accepted sockets from the acceptors to one worker.
+//! The handoff: the queue of accepted sockets from the acceptors to one worker, and its counts.
 //!
-//! The queue is crossbeam's, a ring of stamped slots. It has no lock, but a pop can wait for a push
-//! that was preempted halfway, and a push for a pop. Items own their descriptor, so that every
-//! socket is closed on any path. The thread that pushes or takes an item updates the shard's load;
-//! both happen here, so that no caller can forget it.
+//! Items own their descriptor, so that every socket is closed on any path. The thread that pushes
+//! or takes an item updates the shard's load; both happen here, so that no caller can forget it.
 
 pub(super) mod accepted_connection;
-mod backpressure;
-mod closing;
 
 use std::sync::Arc;
-
-use crossbeam_queue::ArrayQueue;
 
 use crate::base::{Notifier, Wake};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::placement::load::{Loads, ShardLoad};
+use crate::server::worker_queue::{QueueOwner, Taking, WorkerQueue};
 use accepted_connection::AcceptedConnection;
-use backpressure::Backpressure;
-use closing::Closing;
 
 /// The queue of one shard. Tests hand over cheaper things than connections.
 #[derive(Debug)]
 pub(super) struct Handoff<T = AcceptedConnection> {
-    queue: ArrayQueue<T>,
-    backpressure: Backpressure,
-    closing: Closing,
-    worker: Notifier,
+    queue: WorkerQueue<T>,
     shard: usize,
     loads: Loads,
     connection_limit: Arc<ConnectionLimit>,
 }
 
-/// Held by a worker while it adopts. Its drop closes the handoff, however the thread ends.
-#[derive(Debug)]
-pub(super) struct Adopting<T = AcceptedConnection>(Arc<Handoff<T>>);
-
-impl<T> Drop for Adopting<T> {
-    fn drop(&mut self) {
-        self.0.closing.close();
-        self.0.empty();
-        self.0.connection_limit.wake_acceptors();
+impl<T> QueueOwner for Arc<Handoff<T>> {
+    fn worker_ended(&self) {
+        self.queue.close(|item| self.discard(item));
+        self.connection_limit.wake_acceptors();
     }
 }
 
@@ -53,9 +38,7 @@ impl<T> Handoff<T> {
         loads: Loads,
         connection_limit: Arc<ConnectionLimit>,
     ) -> Self {
-        let queue = ArrayQueue::new(capacity);
-        let (backpressure, closing) = (Backpressure::new(), Closing::new());
-        Self { queue, backpressure, closing, worker, shard, loads, connection_limit }
+        Self { queue: WorkerQueue::new(capacity, worker), shard, loads, connection_limit }
     }
 
     /// The index of the shard it leads to.
@@ -79,69 +62,56 @@ impl<T> Handoff<T> {
     }
 
     /// Worker, when its thread begins.
-    pub(super) fn adopting(self: Arc<Self>) -> Adopting<T> {
-        Adopting(self)
+    pub(super) fn adopting(self: Arc<Self>) -> Taking<Arc<Self>> {
+        Taking(self)
     }
 
     /// Acceptor: whether the worker has ended.
     pub(super) fn is_closed(&self) -> bool {
-        self.closing.is_closed()
+        self.queue.is_closed()
     }
 
     /// Acceptor: queues an item, or returns it if there is no room. In that case the acceptors are
     /// woken once half of the queue is empty, or once its worker has ended. Returns whether this
     /// item makes the queue half full: its worker should then be woken at once.
     pub(super) fn offer(&self, item: T) -> Result<bool, T> {
-        if self.is_closed() {
-            return Err(item);
-        }
         let queued = self.load().placed();
-        let pushed = self.queue.push(item).or_else(|item| {
-            self.backpressure.raise();
-            self.queue.push(item)
-        });
-        match pushed {
-            // Other acceptors also count what they are about to queue.
-            Ok(()) => self.load().queued_at_most(queued.min(self.queue.capacity())),
-            Err(_) => self.load().not_placed(),
+        match self.queue.push(item) {
+            Ok(()) => {
+                let capacity = self.queue.capacity();
+                // Other acceptors also count what they are about to queue.
+                self.load().queued_at_most(queued.min(capacity));
+                Ok(queued == capacity / 2)
+            }
+            Err(rejected) => {
+                self.load().not_placed();
+                Err(rejected.into_item())
+            }
         }
-        pushed.map(|()| queued == self.half())
     }
 
     /// Acceptor, after a notification: whether there may be room by now.
     pub(super) fn may_have_room(&self) -> bool {
-        !self.backpressure.is_raised()
+        self.queue.may_have_room()
     }
 
     /// Acceptor, after a batch of offers: wakes the worker. If the worker has ended, closes what
     /// was offered.
     pub(super) fn wake_worker(&self) -> Wake {
-        if self.closing.has_closed() {
-            self.empty();
-        }
-        self.worker.notify()
+        self.queue.wake_worker(|item| self.discard(item))
     }
 
     /// Worker: takes at most `limit` items, then wakes acceptors that wait for room. Returns how
     /// many it took. The others wait for the worker's next turn.
-    pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(T)) -> usize {
-        let mut taken = 0;
-        while taken < limit
-            && let Some(item) = self.queue.pop()
-        {
-            taken += 1;
-            adopt(item);
+    pub(super) fn take(&self, limit: usize, adopt: impl FnMut(T)) -> usize {
+        let taken = self.queue.take(limit, adopt);
+        if taken.items > 0 {
+            self.load().adopted(taken.items);
         }
-        if taken > 0 {
-            self.load().adopted(taken);
-            if self.queue.len() <= self.half() && self.backpressure.relieve() {
-                self.connection_limit.wake_acceptors();
-            }
+        if taken.must_wake_senders {
+            self.connection_limit.wake_acceptors();
         }
-        if taken == limit && !self.queue.is_empty() {
-            self.worker.notify();
-        }
-        taken
+        taken.items
     }
 
     /// Called by the thread that closed a connection of this shard, after its socket is closed.
@@ -150,17 +120,11 @@ impl<T> Handoff<T> {
         self.connection_limit.release();
     }
 
-    fn half(&self) -> usize {
-        self.queue.capacity() / 2
-    }
-
-    /// Closes everything that waits to be adopted.
-    fn empty(&self) {
-        while let Some(item) = self.queue.pop() {
-            drop(item);
-            self.load().adopted(1);
-            self.closed();
-        }
+    /// Closes a connection that no worker adopts.
+    fn discard(&self, item: T) {
+        drop(item);
+        self.load().adopted(1);
+        self.closed();
     }
 
     /// Whether nothing waits to be adopted.

@@ -1,9 +1,10 @@
 //! Closing: no item is lost when the worker that takes from a queue ends.
 //!
-//! The ending worker sets a flag and then empties the queue. An acceptor pushes its batch and then
-//! reads the flag. Both use read-modify-write. If the worker's swap comes first, the acceptor finds
-//! the flag and empties the queue itself. If the acceptor's comes first, the worker's swap acquires
-//! what it pushed. The thread that takes an item out closes it, and a queue returns each item once.
+//! The ending worker sets a flag and then empties the queue. A sender pushes its batch and then
+//! reads the flag. Both use read-modify-write. If the worker's swap comes first, the sender finds
+//! the flag and empties the queue itself. If the sender's comes first, the worker's swap acquires
+//! what it pushed. The thread that takes an item out discards it, and a queue returns each item
+//! once.
 
 use crate::sync::{AtomicBool, Ordering};
 
@@ -21,13 +22,13 @@ impl Closing {
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Acceptor, after a batch: whether it must empty the queue.
+    /// Sender, after a batch: whether it must empty the queue.
     #[must_use = "no other thread empties a queue that is closed"]
     pub(super) fn has_closed(&self) -> bool {
         self.0.fetch_or(false, Ordering::AcqRel)
     }
 
-    /// Acceptor, before it offers anything: whether the worker is known to have ended.
+    /// Sender, before it pushes anything: whether the worker is known to have ended.
     pub(super) fn is_closed(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -49,7 +50,7 @@ mod loom_models {
     const QUEUED: u32 = 1;
     const TAKEN: u32 = 2;
 
-    /// A queue with a slot for each acceptor. A push is a relaxed store, so that it orders nothing.
+    /// A queue with a slot for each sender. A push is a relaxed store, so that it orders nothing.
     /// Taking is an exchange, as in any queue with several consumers.
     #[derive(Default)]
     struct Queue([AtomicU32; 2]);
@@ -73,18 +74,17 @@ mod loom_models {
     type Look = fn(&Closing) -> bool;
     type Close = fn(&Closing);
 
-    /// Every item is taken out exactly once, by the ending worker or by the acceptor that pushed
-    /// it.
-    fn model(acceptors: usize, close: Close, look: Look) {
+    /// Every item is taken out exactly once, by the ending worker or by the sender that pushed it.
+    fn model(senders: usize, close: Close, look: Look) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(move || {
             let shared = Arc::new((Queue::default(), Closing::new(), AtomicUsize::new(0)));
-            let threads: Vec<_> = (0..acceptors)
-                .map(|acceptor| {
+            let threads: Vec<_> = (0..senders)
+                .map(|sender| {
                     let shared = shared.clone();
                     thread::spawn(move || {
-                        shared.0.push(acceptor);
+                        shared.0.push(sender);
                         if look(&shared.1) {
                             shared.2.fetch_add(shared.0.take_all(), Ordering::Relaxed);
                         }
@@ -96,23 +96,23 @@ mod loom_models {
             for thread in threads {
                 thread.join().unwrap();
             }
-            assert_eq!(shared.2.load(Ordering::Relaxed), acceptors, "each exactly once");
+            assert_eq!(shared.2.load(Ordering::Relaxed), senders, "each exactly once");
         });
     }
 
     #[test]
-    fn loom_t5_what_is_pushed_while_the_worker_ends_is_closed_exactly_once() {
+    fn loom_t5_what_is_pushed_while_the_worker_ends_is_discarded_exactly_once() {
         model(1, Closing::close, Closing::has_closed);
     }
 
     #[test]
-    fn loom_t5_with_two_acceptors() {
+    fn loom_t5_with_two_senders() {
         model(2, Closing::close, Closing::has_closed);
     }
 
     #[test]
     #[ignore = "must fail"]
-    fn a_load_instead_of_the_acceptors_swap() {
+    fn a_load_instead_of_the_senders_swap() {
         model(1, Closing::close, |closing| closing.0.load(Ordering::Acquire));
     }
 
@@ -124,7 +124,7 @@ mod loom_models {
 
     #[test]
     #[ignore = "must fail"]
-    fn a_relaxed_swap_by_the_acceptor() {
+    fn a_relaxed_swap_by_the_sender() {
         let look: Look = |closing| closing.0.fetch_or(false, Ordering::Relaxed);
         model(1, Closing::close, look);
     }
@@ -137,7 +137,7 @@ mod loom_models {
         builder.preemption_bound = Some(3);
         builder.check(|| {
             let shared = Arc::new(Shared::default());
-            let acceptor = thread::spawn({
+            let sender = thread::spawn({
                 let shared = shared.clone();
                 move || {
                     shared.queue.push(0);
@@ -156,7 +156,7 @@ mod loom_models {
             });
             let taken = shared.work();
             stopper.join().unwrap();
-            assert_eq!(taken + acceptor.join().unwrap(), 1, "exactly once");
+            assert_eq!(taken + sender.join().unwrap(), 1, "exactly once");
         });
     }
 
@@ -210,8 +210,8 @@ mod loom_models {
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("a_load_instead_of_the_acceptors_swap");
+        mutation("a_load_instead_of_the_senders_swap");
         mutation("a_store_instead_of_the_workers_swap");
-        mutation("a_relaxed_swap_by_the_acceptor");
+        mutation("a_relaxed_swap_by_the_sender");
     }
 }

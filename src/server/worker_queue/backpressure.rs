@@ -1,18 +1,18 @@
-//! Backpressure: wakes acceptors that found a queue full once it has room again.
+//! Backpressure: wakes senders that found a queue full once it has room again.
 //!
-//! This is the wake protocol's race in reverse. An acceptor raises the flag and then tries once
-//! more. The worker takes from the queue and then lowers the flag. Both use read-modify-write. If
-//! the worker's swap comes first, the acceptor's swap acquires what the worker took, and the second
-//! try succeeds. If the acceptor's swap comes first, the worker sees the flag and wakes every
-//! acceptor.
+//! This is the wake protocol's race in reverse. A sender raises the flag and then tries once more.
+//! The worker takes from the queue and then lowers the flag. Both use read-modify-write. If the
+//! worker's swap comes first, the sender's swap acquires what the worker took, and the second try
+//! succeeds. If the sender's swap comes first, the worker sees the flag, and all senders are woken.
 //!
-//! The worker lowers the flag only once the queue is at most half full, so that acceptors do not
-//! stop and start with every slot. No acceptor waits for ever: the worker goes on taking from a
-//! full queue, until it is below half.
+//! The worker lowers the flag only once the queue is at most half full, so that senders do not stop
+//! and start with every slot. No sender waits for ever: the worker goes on taking from a full
+//! queue, until it is below half. Two workers may send to each other, if one that waits for room
+//! goes on taking from its own queue.
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// The flag of one queue: an acceptor found it full.
+/// The flag of one queue: a sender found it full.
 #[derive(Debug)]
 pub(super) struct Backpressure(AtomicBool);
 
@@ -21,19 +21,19 @@ impl Backpressure {
         Self(AtomicBool::new(false))
     }
 
-    /// Acceptor, before its second try.
+    /// Sender, before its second try.
     pub(super) fn raise(&self) {
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Acceptor: whether the flag is still raised. Read it after a notification: then the latest
+    /// Sender: whether the flag is still raised. Read it after a notification: then the latest
     /// change is visible.
     pub(super) fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Worker, after it took from the queue: whether acceptors wait for room.
-    #[must_use = "acceptors that wait must be woken"]
+    /// Worker, after it took from the queue: whether senders wait for room.
+    #[must_use = "senders that wait must be woken"]
     pub(super) fn relieve(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
     }
@@ -80,22 +80,22 @@ mod loom_models {
             raise(&shared.backpressure);
             let placed = has_room(&shared);
             worker.join().unwrap();
-            assert!(placed || shared.woken.load(Ordering::Relaxed) == 1, "the acceptor hangs");
+            assert!(placed || shared.woken.load(Ordering::Relaxed) == 1, "the sender hangs");
         });
     }
 
     #[test]
-    fn loom_t4_an_acceptor_that_found_no_room_is_woken() {
+    fn loom_t4_a_sender_that_found_no_room_is_woken() {
         model(Backpressure::raise, Backpressure::relieve);
     }
 
-    /// Two acceptors wait for a queue of two, full at the start, which a worker empties one by one.
+    /// Two senders wait for a queue of two, full at the start, which a worker empties one by one.
     /// It wakes both at once, when half or more is free.
     #[test]
-    fn loom_t4_of_two_acceptors_none_hangs() {
+    fn loom_t4_of_two_senders_none_hangs() {
         loom::model(|| {
             let shared = Arc::new(Shared::new());
-            let acceptors: Vec<_> = (0..2)
+            let senders: Vec<_> = (0..2)
                 .map(|_| {
                     let shared = shared.clone();
                     thread::spawn(move || {
@@ -111,15 +111,15 @@ mod loom_models {
                 }
             }
             let placed: Vec<bool> =
-                acceptors.into_iter().map(|acceptor| acceptor.join().unwrap()).collect();
+                senders.into_iter().map(|sender| sender.join().unwrap()).collect();
             let woken = shared.woken.load(Ordering::Relaxed) > 0;
-            assert!(placed.iter().all(|placed| *placed || woken), "an acceptor hangs");
+            assert!(placed.iter().all(|placed| *placed || woken), "a sender hangs");
         });
     }
 
     #[test]
     #[ignore = "must fail"]
-    fn a_store_instead_of_the_acceptors_swap() {
+    fn a_store_instead_of_the_senders_swap() {
         model(|flag| flag.0.store(true, Ordering::Release), Backpressure::relieve);
     }
 
@@ -132,7 +132,7 @@ mod loom_models {
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("a_store_instead_of_the_acceptors_swap");
+        mutation("a_store_instead_of_the_senders_swap");
         mutation("a_load_before_the_workers_swap");
     }
 }
