@@ -10,6 +10,8 @@
 
 mod backpressure;
 mod closing;
+#[cfg(all(test, loom))]
+mod loom_models;
 
 use crossbeam_queue::ArrayQueue;
 
