@@ -44,6 +44,7 @@ impl Store {
 impl Service for Store {
     /// How many requests the connection made.
     type Session = u64;
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) -> u64 {
         0

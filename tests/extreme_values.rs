@@ -146,6 +146,7 @@ struct Pause;
 
 impl Service for Pause {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         connection.send(b"x");

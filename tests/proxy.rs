@@ -18,6 +18,7 @@ struct WhoAmI;
 
 impl Service for WhoAmI {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         connection.send(format!("{}\n", connection.peer()).as_bytes());

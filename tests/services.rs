@@ -53,6 +53,7 @@ struct Shout;
 
 impl Service for Shout {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         connection.send(b"hello\n");

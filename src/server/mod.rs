@@ -54,8 +54,8 @@ pub use memory::prepare_for_address_limit;
 pub use peer_address::PeerAddress;
 pub use placement::Placement;
 pub use service::{
-    Chargen, Connection, Discard, Echo, Service, Shard, TimeDistribution, Work, WorkKind,
-    in_service_callback,
+    Chargen, Connection, Discard, Echo, MessageSender, Missed, PostError, Service, Shard,
+    TimeDistribution, Work, WorkKind, in_service_callback,
 };
 pub use shard::call::Closed;
 pub use shard::close_reason::CloseReason;

@@ -55,6 +55,7 @@ struct Announce;
 
 impl Service for Announce {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
@@ -86,6 +87,7 @@ struct Endless;
 
 impl Service for Endless {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         self.resume(&mut (), connection);

@@ -114,6 +114,7 @@ const MESSAGE_BYTES: usize = 2000;
 
 impl Service for LongMessages {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

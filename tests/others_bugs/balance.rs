@@ -37,6 +37,7 @@ struct WhichShard;
 
 impl Service for WhichShard {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         let thread = thread::current();

@@ -134,6 +134,7 @@ struct Word(u8);
 
 impl Service for Clumsy {
     type Session = Word;
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) -> Word {
         // A first byte would come too late for a panic in here.

@@ -37,6 +37,7 @@ impl Stoppable {
 
 impl Service for Stoppable {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

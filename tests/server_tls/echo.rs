@@ -140,6 +140,7 @@ struct LineLengths;
 
 impl Service for LineLengths {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

@@ -18,6 +18,7 @@ struct SendsAndCloses(usize);
 
 impl Service for SendsAndCloses {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         connection.send(&noise(5, self.0));
@@ -144,6 +145,7 @@ struct AnswersAtTheEnd;
 
 impl Service for AnswersAtTheEnd {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

@@ -27,6 +27,7 @@ struct CountsEnds(Arc<AtomicUsize>);
 
 impl Service for CountsEnds {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

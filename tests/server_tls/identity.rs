@@ -31,6 +31,7 @@ impl Reports {
 
 impl Service for Reports {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         self.0.send((connection.listener(), connection.tls())).unwrap();

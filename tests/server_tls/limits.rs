@@ -108,6 +108,7 @@ const ANSWER: usize = 1 << 20;
 
 impl Service for Much {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 
@@ -168,6 +169,7 @@ struct Pauses(Duration);
 
 impl Service for Pauses {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

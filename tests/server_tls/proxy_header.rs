@@ -20,6 +20,7 @@ struct Addresses(Sender<PeerAddress>);
 
 impl Service for Addresses {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
         assert!(connection.tls().is_some(), "its handshake is done");

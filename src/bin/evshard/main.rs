@@ -129,6 +129,7 @@ mod tests {
 
     impl Service for Faulty {
         type Session = ();
+        type Message = ();
 
         fn open(&mut self, _: &mut Connection<'_, Self>) {
             panic!("a callback\nof two lines")

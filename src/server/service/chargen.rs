@@ -40,6 +40,7 @@ impl NextLine {
 
 impl Service for Chargen {
     type Session = NextLine;
+    type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) -> NextLine {
         let mut next = NextLine(0);

@@ -9,6 +9,7 @@ pub struct Discard;
 
 impl Service for Discard {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

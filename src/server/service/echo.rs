@@ -17,6 +17,7 @@ pub struct Echo;
 
 impl Service for Echo {
     type Session = ();
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::messages::{MessageSender, Messages};
 use super::{Connection, Service, Shard};
-use crate::server::shard::call::{Closed, Hosted};
+use crate::server::shard::call::{Closed, Hosted, TakenMessages};
 use crate::server::shard::shard_mut::ShardMut;
 
 thread_local! {
@@ -37,13 +38,20 @@ pub(in crate::server) struct Host<S: Service> {
 
 /// What a [`Shard`] has of the service's own types.
 pub(super) struct HostState<S: Service> {
+    pub(super) messages: Messages<S::Message>,
     /// By connection key. The session of the connection whose callback runs is not here.
     pub(super) sessions: Vec<Option<S::Session>>,
 }
 
 impl<S: Service> Host<S> {
-    pub(in crate::server) fn new(service: S) -> Self {
-        Self { service, own: HostState { sessions: Vec::new() } }
+    /// The service of one shard. `sender` posts to all of them.
+    pub(in crate::server) fn new(
+        service: S,
+        sender: MessageSender<S::Message>,
+        shard: usize,
+    ) -> Self {
+        let messages = Messages::new(sender, shard);
+        Self { service, own: HostState { messages, sessions: Vec::new() } }
     }
 
     /// Calls the service with the session of a connection, if it has one.
@@ -60,6 +68,7 @@ impl<S: Service> Host<S> {
         let called = catch_panic(|| call(service, &mut session, &mut connection));
         // After a panic, too: the session is passed to `close`.
         own.sessions[key] = Some(session);
+        own.wake_posted();
         called
     }
 
@@ -70,7 +79,18 @@ impl<S: Service> Host<S> {
         call: impl FnOnce(&mut S, &mut Shard<'_, S>) -> T,
     ) -> Option<T> {
         let Self { service, own } = self;
-        catch_panic(|| call(service, &mut Shard::new(shard, own)))
+        let called = catch_panic(|| call(service, &mut Shard::new(shard, own)));
+        own.wake_posted();
+        called
+    }
+}
+
+impl<S: Service> HostState<S> {
+    #[inline(always)]
+    fn wake_posted(&mut self) {
+        if self.messages.has_posted {
+            self.messages.wake_posted();
+        }
     }
 }
 
@@ -87,7 +107,9 @@ fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
 impl<S: Service> Hosted for Host<S> {
     fn open(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         let Self { service, own } = self;
-        let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)))?;
+        let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)));
+        own.wake_posted();
+        let session = session?;
         if own.sessions.len() <= key {
             own.sessions.resize_with(key + 1, || None);
         }
@@ -137,6 +159,28 @@ impl<S: Service> Hosted for Host<S> {
 
     fn start(&mut self, shard: ShardMut<'_>) -> Option<()> {
         self.without_session(shard, S::start)
+    }
+
+    fn take_messages(&mut self, mut shard: ShardMut<'_>, limit: usize) -> TakenMessages {
+        let mut panics = 0;
+        let (own, sender) = (self.own.messages.shard, self.own.messages.sender().clone());
+        let messages = sender.take(own, limit, |message| {
+            let handled = self.without_session(shard.reborrow(), |service, shard| {
+                service.message(message, shard);
+            });
+            panics += u64::from(handled.is_none());
+        });
+        while let Some(full) = self.own.messages.next_with_room() {
+            let handled = self.without_session(shard.reborrow(), |service, shard| {
+                service.room(full, shard);
+            });
+            panics += u64::from(handled.is_none());
+        }
+        TakenMessages { messages: messages as u64, panics }
+    }
+
+    fn messages_refused(&self) -> u64 {
+        self.own.messages.refused
     }
 
     fn begin_drain(&mut self, shard: ShardMut<'_>) -> Option<()> {

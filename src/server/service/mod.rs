@@ -6,6 +6,7 @@ mod connection;
 mod discard;
 mod echo;
 mod host;
+mod messages;
 mod shard;
 mod work;
 
@@ -15,6 +16,7 @@ pub use discard::Discard;
 pub use echo::Echo;
 pub(super) use host::Host;
 pub use host::in_service_callback;
+pub use messages::{MessageSender, Missed, PostError};
 pub use shard::Shard;
 pub use work::{TimeDistribution, Work, WorkKind};
 
@@ -40,6 +42,7 @@ use crate::server::shard::call::Closed;
 ///
 /// impl Service for WordCount {
 ///     type Session = ();
+///     type Message = ();
 ///
 ///     fn open(&mut self, _: &mut Connection<'_, Self>) {}
 ///
@@ -73,6 +76,12 @@ pub trait Service: Clone + Send + 'static {
     /// The state of each connection. It is moved out of its place for each callback, so a large one
     /// is better boxed.
     type Session: Send + 'static;
+
+    /// What the shards send to each other; `()` for a service whose shards do not.
+    type Message: Send + 'static;
+
+    /// How many messages may wait for a shard.
+    const MESSAGES_MAX: usize = 4096;
 
     /// The shard starts. It has no connections yet. Called on its thread.
     fn start(&mut self, _shard: &mut Shard<'_, Self>) {}
@@ -121,6 +130,14 @@ pub trait Service: Clone + Send + 'static {
 
     /// The connection is closed, for whatever reason.
     fn close(&mut self, _session: Self::Session, _closed: Closed, _shard: &mut Shard<'_, Self>) {}
+
+    /// A message arrived that a shard [posted](Shard::post), or a
+    /// [`MessageSender`]. If the service panics here, no connection ends.
+    fn message(&mut self, _message: Self::Message, _shard: &mut Shard<'_, Self>) {}
+
+    /// The queue of the shard `full`, to which this shard could not [post](Shard::post), has room
+    /// again, or the shard has ended.
+    fn room(&mut self, _full: usize, _shard: &mut Shard<'_, Self>) {}
 
     /// The server starts to drain. Called before [`drain`](Self::drain) of the connections.
     fn begin_drain(&mut self, _shard: &mut Shard<'_, Self>) {}

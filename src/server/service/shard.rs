@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::host::HostState;
+use super::messages::{MessageSender, Missed, PostError};
 use crate::server::shard::call::NextStep;
 use crate::server::shard::close_reason::CloseReason;
 use crate::server::shard::connection_id::ConnectionId;
@@ -129,6 +130,39 @@ impl<'a, S: Service> Shard<'a, S> {
         if let Some(key) = self.shard.key_of(id) {
             self.shard.choose(key, step);
         }
+    }
+}
+
+/// Messages between shards.
+impl<S: Service> Shard<'_, S> {
+    /// Posts a message to a shard, perhaps this one, which gets it in
+    /// [`Service::message`]. The shard is woken after the callback, once for all that was posted.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`], with the message. After [`PostError::Full`], [`Service::room`] is called once
+    /// half of the queue is empty.
+    pub fn post(&mut self, shard: usize, message: S::Message) -> Result<(), PostError<S::Message>> {
+        self.own.messages.post(shard, message)
+    }
+
+    /// Posts a copy of a message to each shard, this one too.
+    ///
+    /// # Errors
+    ///
+    /// [`Missed`] if some did not get it. The others have it. [`Service::room`] is called later for
+    /// those whose queues are full.
+    pub fn broadcast(&mut self, message: &S::Message) -> Result<(), Missed>
+    where
+        S::Message: Clone,
+    {
+        self.own.messages.broadcast(message)
+    }
+
+    /// Posts from any thread.
+    #[must_use]
+    pub fn sender(&self) -> MessageSender<S::Message> {
+        self.own.messages.sender().clone()
     }
 }
 

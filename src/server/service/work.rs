@@ -120,6 +120,7 @@ impl fmt::Display for Work {
 impl Service for Work {
     /// The reply to send when the pause is over.
     type Session = Vec<u8>;
+    type Message = ();
 
     fn open(&mut self, _: &mut Connection<'_, Self>) -> Vec<u8> {
         Vec::new()

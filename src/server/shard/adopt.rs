@@ -34,8 +34,11 @@ fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
 }
 
 /// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
-fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    worker.shard.stats.wakes_spurious += u64::from(!worker.shard.adopted);
+fn on_notified(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
+    let messages = worker.take_messages(registry);
+    let is_spurious = !worker.shard.adopted && messages == 0;
+    worker.shard.stats.wakes_spurious += u64::from(is_spurious);
+    worker.mark();
 }
 
 impl Worker {

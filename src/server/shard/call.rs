@@ -38,9 +38,20 @@ pub(in crate::server) trait Hosted: Send {
     fn drain(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
     /// Ends the session of a connection that is closed. Does nothing if it has none.
     fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
+    /// Passes at most `limit` messages of other shards, and notes which queues have room again.
+    fn take_messages(&mut self, shard: ShardMut<'_>, limit: usize) -> TakenMessages;
+    /// How many messages the service could not post, because a queue was full.
+    fn messages_refused(&self) -> u64;
     fn start(&mut self, shard: ShardMut<'_>) -> Option<()>;
     fn begin_drain(&mut self, shard: ShardMut<'_>) -> Option<()>;
     fn stop(&mut self, shard: ShardMut<'_>) -> Option<()>;
+}
+
+/// What [`Hosted::take_messages`] did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::server) struct TakenMessages {
+    pub(in crate::server) messages: u64,
+    pub(in crate::server) panics: u64,
 }
 
 /// What the connection does after a callback.

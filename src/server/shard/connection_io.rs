@@ -608,6 +608,7 @@ mod tests {
 
     impl Service for KeepsTwo {
         type Session = ();
+        type Message = ();
 
         fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

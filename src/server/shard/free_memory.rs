@@ -76,6 +76,7 @@ mod tests {
 
     impl Service for Keep {
         type Session = ();
+        type Message = ();
 
         fn open(&mut self, _: &mut Connection<'_, Self>) {}
 

@@ -17,7 +17,7 @@ use crate::server::handoff::Handoff;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
 use crate::server::memory::MemoryLimit;
 use crate::server::placement::load;
-use crate::server::service::{Host, Service};
+use crate::server::service::{Host, MessageSender, Service};
 
 pub(super) const SENT: usize = 60_000;
 
@@ -68,8 +68,8 @@ pub(super) fn worker_with_memory(
 }
 
 /// A worker without connections, of a server with this configuration.
-pub(super) fn configured_worker(
-    service: impl Service,
+pub(super) fn configured_worker<S: Service>(
+    service: S,
     memory: Arc<MemoryLimit>,
     config: ServerConfig,
 ) -> (EventBase<Worker>, Worker) {
@@ -77,7 +77,8 @@ pub(super) fn configured_worker(
     let connection_limit = Arc::new(ConnectionLimit::new(None, Vec::new()));
     let to_worker = base.registry().notifier();
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
-    let host = Box::new(Host::new(service));
+    let sender = MessageSender::new(S::MESSAGES_MAX, vec![base.registry().notifier()]);
+    let host = Box::new(Host::new(service, sender, 0));
     let limits = SharedLimits { memory, sources: None, byte_rate: TotalByteRate::of(&config) };
     let worker = Worker::new(handoff, None, host, limits, &config, base.registry()).unwrap();
     adopt::start(base.registry()).unwrap();

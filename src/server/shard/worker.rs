@@ -27,6 +27,9 @@ const CALLBACKS_PER_TURN_MAX: u32 = 1024;
 /// for a window of loopback data, small enough for the second-level cache.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Messages of other shards that a turn handles, so that connections do not wait for long.
+const MESSAGES_PER_TURN_MAX: usize = 256;
+
 /// The context of a worker's base.
 pub(in crate::server) struct Worker {
     core: Option<CoreId>,
@@ -108,6 +111,16 @@ impl Worker {
         }
     }
 
+    /// Passes messages of other shards to the service, at most some; returns how many.
+    pub(super) fn take_messages(&mut self, registry: &mut Registry<Self>) -> u64 {
+        self.shard.call.begin_for_shard();
+        let shard = ShardMut { state: &mut self.shard, registry };
+        let taken = self.host.take_messages(shard, MESSAGES_PER_TURN_MAX);
+        self.shard.stats.messages += taken.messages;
+        self.shard.stats.errors.panicked += taken.panics;
+        taken.messages
+    }
+
     /// Changes what can change while the server serves.
     ///
     /// # Errors
@@ -123,8 +136,9 @@ impl Worker {
 
     /// A copy of its counters, completed from the base, the kernel and the loads.
     pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
+        let messages_refused = self.host.messages_refused();
         WorkerResults {
-            shard: self.shard.stats(registry),
+            shard: ShardStats { messages_refused, ..self.shard.stats(registry) },
             acceptor: self.acceptor.as_ref().map(Acceptor::stats),
         }
     }

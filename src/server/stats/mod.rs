@@ -81,6 +81,14 @@ pub struct ShardStats {
     pub writes_delayed: u64,
     /// Connections that reached their maximum age.
     pub aged: u64,
+    /// Messages of other shards and threads that the service got.
+    pub messages: u64,
+    /// Times that the service could not post a message, because the queue was full.
+    pub messages_refused: u64,
+    /// Connections that the service dialed, adopted ones included.
+    pub dials: u64,
+    /// Dials that led to no connection.
+    pub dials_failed: u64,
     /// Connections that were closed early, by reason.
     pub errors: ConnectionErrors,
     /// TLS handshakes.

@@ -30,6 +30,18 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
         |s| s.writes_delayed,
     ),
     ("evshard_shard_aged_total", "Connections that reached their maximum age.", |s| s.aged),
+    (
+        "evshard_shard_messages_total",
+        "Messages of other shards and threads that the service got.",
+        |s| s.messages,
+    ),
+    (
+        "evshard_shard_messages_refused_total",
+        "Times that the service could not post a message, because the queue was full.",
+        |s| s.messages_refused,
+    ),
+    ("evshard_shard_dials_total", "Connections that the service dialed.", |s| s.dials),
+    ("evshard_shard_dials_failed_total", "Dials that led to no connection.", |s| s.dials_failed),
     ("evshard_shard_tls_handshakes_total", "TLS handshakes that succeeded.", |s| s.handshakes.done),
     ("evshard_shard_tls_resumed_total", "TLS handshakes that resumed an earlier session.", |s| {
         s.handshakes.resumed

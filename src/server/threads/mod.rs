@@ -8,7 +8,7 @@ mod reconfigure;
 use std::convert::Infallible;
 use std::sync::{Arc, mpsc};
 
-use crate::base::{EventBase, Registry};
+use crate::base::{EventBase, Notifier, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
 use crate::server::connection_limit::ConnectionLimit;
@@ -17,7 +17,7 @@ use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
-use crate::server::service::{Host, Service};
+use crate::server::service::{Host, MessageSender, Service};
 use crate::server::shard::byte_rates::TotalByteRate;
 use crate::server::shard::worker::{self, SharedLimits, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
@@ -42,6 +42,11 @@ pub(super) struct Threads {
     pub(super) sources: Option<Arc<SourceLimit>>,
 }
 
+/// Posts messages between the shards of a service.
+fn message_sender<S: Service>(_: &S, workers: Vec<Notifier>) -> MessageSender<S::Message> {
+    MessageSender::new(S::MESSAGES_MAX, workers)
+}
+
 impl Threads {
     /// Creates every base, then what they share, then the threads.
     pub(super) fn start(
@@ -63,7 +68,8 @@ impl Threads {
             Some(base) => vec![base.registry().notifier()],
             None => bases[..acceptors].iter_mut().map(|base| base.registry().notifier()).collect(),
         };
-        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let to_workers: Vec<_> = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let sender = message_sender(service, to_workers.clone());
         let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
         let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
         let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
@@ -83,7 +89,7 @@ impl Threads {
         };
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
-            let host = Box::new(Host::new(service.clone()));
+            let host = Box::new(Host::new(service.clone(), sender.clone(), shard));
             let (handoff, limits) = (shards.handoffs[shard].clone(), limits.clone());
             let mut worker = Worker::new(handoff, core, host, limits, config, base.registry())?;
             adopt::start(base.registry())?;
