@@ -95,8 +95,8 @@ impl<T> WorkerQueue<T> {
         self.closing.is_closed()
     }
 
-    /// Sender: queues an item. After a batch of them, also one that ended because the queue is full,
-    /// it calls [`wake_worker`](Self::wake_worker).
+    /// Sender: queues an item. After a batch, also one that a full queue ended, it calls
+    /// [`wake_worker`](Self::wake_worker).
     ///
     /// A sender that waits with a rejected item asks [`may_have_room`](Self::may_have_room) when it
     /// is woken. If it is a worker itself, it must go on taking from its own queue meanwhile:
