@@ -267,6 +267,15 @@ impl<C> EventBase<C> {
         Ok(())
     }
 
+    /// Expires what is due at `now_ns`, since the base was created, and calls its handlers at that
+    /// moment. The time stays until the loop runs.
+    #[cfg(test)]
+    pub(crate) fn run_at(&mut self, cx: &mut C, now_ns: u64) {
+        self.registry.timers.clock.pretend(now_ns);
+        self.registry.activate_expired();
+        self.run_active(cx);
+    }
+
     /// Calls the handlers of the most urgent active events; returns how many of the user's ran.
     ///
     /// If only the base's own events ran, the next priority follows. Otherwise less urgent events

@@ -8,6 +8,7 @@
 //! Nothing here waits, and only sockets do I/O: callers do what [`Step`] says, and have the events.
 
 mod attempts;
+mod connector;
 mod error;
 mod lookup_queue;
 mod order;
@@ -15,6 +16,8 @@ mod resolver;
 mod socket;
 
 pub(crate) use attempts::{ATTEMPT_DELAY, ConnectAttempts, Step};
+#[cfg(feature = "server")]
+pub(crate) use connector::{ConnectEvents, Connector, Progress};
 pub use error::ConnectError;
 pub(crate) use order::interleave;
 pub(crate) use resolver::{Lookup, Resolver};

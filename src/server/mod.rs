@@ -54,12 +54,15 @@ pub use memory::prepare_for_address_limit;
 pub use peer_address::PeerAddress;
 pub use placement::Placement;
 pub use service::{
-    Chargen, Connection, Discard, Echo, MessageSender, Missed, PostError, Service, Shard,
-    TimeDistribution, Work, WorkKind, in_service_callback,
+    Background, Chargen, Connection, Discard, Echo, MessageSender, Missed, PostError, Service,
+    Shard, TimeDistribution, Work, WorkKind, in_service_callback,
 };
 pub use shard::call::Closed;
 pub use shard::close_reason::CloseReason;
 pub use shard::connection_id::ConnectionId;
+pub use shard::dialing::{Dial, DialError, DialId};
+pub use shard::handles::{Answer, ConnectionHandle};
+pub use shard::service_timers::TimerId;
 pub use shard::shard_mut::SendError;
 
 pub use crate::connect::ConnectError;

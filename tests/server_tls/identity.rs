@@ -34,7 +34,7 @@ impl Service for Reports {
     type Message = ();
 
     fn open(&mut self, connection: &mut Connection<'_, Self>) {
-        self.0.send((connection.listener(), connection.tls())).unwrap();
+        self.0.send((connection.listener().unwrap(), connection.tls())).unwrap();
     }
 
     fn receive(

@@ -114,6 +114,16 @@ impl<T> Handoff<T> {
         taken.items
     }
 
+    /// Worker: acquires a slot for a connection that it dials, if one is free.
+    pub(super) fn begin_dial(&self) -> bool {
+        let acquired = self.connection_limit.try_acquire();
+        if acquired {
+            self.load().placed();
+            self.load().adopted(1);
+        }
+        acquired
+    }
+
     /// Called by the thread that closed a connection of this shard, after its socket is closed.
     pub(super) fn closed(&self) {
         self.load().closed();

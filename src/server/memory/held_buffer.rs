@@ -56,8 +56,9 @@ impl HeldBuffer {
     /// Appends bytes without a copy. If there is no memory for them, nothing changes.
     pub(in crate::server) fn append_shared(&mut self, bytes: Arc<[u8]>) -> Result<(), NoMemory> {
         let memory = self.memory.bytes().checked_add(bytes.len()).ok_or(NoMemory)?;
-        let append = || Ok::<(), NoMemory>(self.bytes.append_shared(bytes));
-        self.memory.grow_to(memory, append)
+        self.memory.set(memory)?;
+        self.bytes.append_shared(bytes);
+        Ok(())
     }
 
     /// Appends a range of a file, which needs no memory.

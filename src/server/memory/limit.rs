@@ -62,7 +62,7 @@ impl MemoryLimit {
 
     /// Counts a buffer that grows from `from` to `to` bytes, unless that would exceed the limit.
     /// Returns whether it may grow.
-    pub(super) fn try_grow(&self, from: usize, to: usize) -> bool {
+    pub(in crate::server) fn try_grow(&self, from: usize, to: usize) -> bool {
         let max = self.max();
         let grow = |held: usize| held.checked_add(to - from).filter(|held| *held <= max);
         let Ok(before) = self.held.fetch_update(Relaxed, Relaxed, grow) else {
@@ -85,7 +85,7 @@ impl MemoryLimit {
     }
 
     /// Counts a buffer that shrinks from `from` to `to` bytes.
-    pub(super) fn shrink(&self, from: usize, to: usize) {
+    pub(in crate::server) fn shrink(&self, from: usize, to: usize) {
         let held = self.held.fetch_sub(from - to, Relaxed) - (from - to);
         self.reclassify(from, to);
         self.trimmer.shrunk(held);

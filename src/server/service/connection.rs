@@ -12,6 +12,8 @@ use crate::server::PeerAddress;
 use crate::server::shard::call::NextStep;
 use crate::server::shard::close_reason::CloseReason;
 use crate::server::shard::connection_id::ConnectionId;
+use crate::server::shard::handles::{Answer, ConnectionHandle};
+use crate::server::shard::service_timers::{TimerId, TimerOwner};
 use crate::server::shard::shard_mut::{SendError, ShardMut};
 use crate::tls::TlsFacts;
 
@@ -66,10 +68,10 @@ impl<S: Service> Connection<'_, S> {
         self.shard.shard.connection(self.key).tls_facts()
     }
 
-    /// The index of the configured listener that accepted the connection.
+    /// The index of the configured listener that accepted the connection; `None` if it was dialed.
     #[must_use]
-    pub fn listener(&self) -> usize {
-        self.shard.shard.connection(self.key).listener.into()
+    pub fn listener(&self) -> Option<usize> {
+        self.shard.shard.connection(self.key).listener.map(usize::from)
     }
 }
 
@@ -169,5 +171,37 @@ impl<S: Service> Connection<'_, S> {
     /// Resets the connection. What is not sent yet is discarded.
     pub fn abort(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Fail(CloseReason::Aborted));
+    }
+}
+
+/// Answers from elsewhere.
+impl<S: Service> Connection<'_, S> {
+    /// A handle, with which other threads and shards send to the connection.
+    #[must_use]
+    pub fn handle(&mut self) -> ConnectionHandle {
+        self.shard.shard.handle(self.key)
+    }
+
+    /// A handle for an answer that comes later, perhaps from another thread. Until it is dropped,
+    /// the drain and the idle deadline do not close the connection. Meanwhile the connection
+    /// receives further requests, unless it [pauses](Self::pause).
+    pub fn answer_later(&mut self) -> Answer {
+        self.shard.shard.answer_later(self.key)
+    }
+}
+
+/// Timers.
+impl<S: Service> Connection<'_, S> {
+    /// Starts a timer, which calls [`Service::timer`] with this token. It ends with the connection.
+    /// A connection may have any number. Starting and cancelling are O(1) for durations that are
+    /// used often, and else O(log n).
+    pub fn start_timer(&mut self, after: Duration, token: u64) -> TimerId {
+        self.shard.shard.start_service_timer(TimerOwner::Connection(self.key), after, token)
+    }
+
+    /// Cancels a timer, whether of this connection or of another of the shard; returns whether it
+    /// was running. If so, it is not called, even if it is due.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.shard.cancel_timer(timer)
     }
 }

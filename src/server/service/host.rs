@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::messages::{MessageSender, Messages};
-use super::{Connection, Service, Shard};
+use super::{Background, Connection, Service, Shard};
 use crate::server::shard::call::{Closed, Hosted, TakenMessages};
+use crate::server::shard::dialing::DialError;
+use crate::server::shard::service_timers::TimerId;
 use crate::server::shard::shard_mut::ShardMut;
 
 thread_local! {
@@ -41,6 +43,8 @@ pub(super) struct HostState<S: Service> {
     pub(super) messages: Messages<S::Message>,
     /// By connection key. The session of the connection whose callback runs is not here.
     pub(super) sessions: Vec<Option<S::Session>>,
+    /// By dial key: the sessions of connections that are dialed.
+    dialed: Vec<Option<S::Session>>,
 }
 
 impl<S: Service> Host<S> {
@@ -51,7 +55,7 @@ impl<S: Service> Host<S> {
         shard: usize,
     ) -> Self {
         let messages = Messages::new(sender, shard);
-        Self { service, own: HostState { messages, sessions: Vec::new() } }
+        Self { service, own: HostState { messages, sessions: Vec::new(), dialed: Vec::new() } }
     }
 
     /// Calls the service with the session of a connection, if it has one.
@@ -86,12 +90,29 @@ impl<S: Service> Host<S> {
 }
 
 impl<S: Service> HostState<S> {
+    /// Keeps the session of a dial.
+    pub(super) fn begin_dial(&mut self, dial: usize, session: S::Session) {
+        put(&mut self.dialed, dial, session);
+    }
+
+    /// The session of a dial that has ended.
+    pub(super) fn end_dial(&mut self, dial: usize) -> Option<S::Session> {
+        self.dialed.get_mut(dial)?.take()
+    }
+
     #[inline(always)]
     fn wake_posted(&mut self) {
         if self.messages.has_posted {
             self.messages.wake_posted();
         }
     }
+}
+
+fn put<T>(into: &mut Vec<Option<T>>, key: usize, value: T) {
+    if into.len() <= key {
+        into.resize_with(key + 1, || None);
+    }
+    into[key] = Some(value);
 }
 
 /// Runs code of a service and catches its panic. The service continues as the panic left it, as its
@@ -110,10 +131,7 @@ impl<S: Service> Hosted for Host<S> {
         let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)));
         own.wake_posted();
         let session = session?;
-        if own.sessions.len() <= key {
-            own.sessions.resize_with(key + 1, || None);
-        }
-        own.sessions[key] = Some(session);
+        put(&mut own.sessions, key, session);
         Some(())
     }
 
@@ -140,6 +158,16 @@ impl<S: Service> Hosted for Host<S> {
         self.with_session(shard, key, S::sent)
     }
 
+    fn timer(&mut self, shard: ShardMut<'_>, key: usize, timer: TimerId, token: u64) -> Option<()> {
+        self.with_session(shard, key, |service, session, connection| {
+            service.timer(session, timer, token, connection);
+        })
+    }
+
+    fn shard_timer(&mut self, shard: ShardMut<'_>, timer: TimerId, token: u64) -> Option<()> {
+        self.without_session(shard, |service, shard| service.shard_timer(timer, token, shard))
+    }
+
     fn end(&mut self, shard: ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()> {
         self.with_session(shard, key, |service, session, connection| {
             service.end(session, rest, connection);
@@ -150,11 +178,27 @@ impl<S: Service> Hosted for Host<S> {
         self.with_session(shard, key, S::drain)
     }
 
+    fn connected(&mut self, shard: ShardMut<'_>, key: usize, dial: usize) -> Option<()> {
+        let session = self.own.end_dial(dial)?;
+        put(&mut self.own.sessions, key, session);
+        self.with_session(shard, key, S::connected)
+    }
+
+    fn dial_failed(&mut self, shard: ShardMut<'_>, dial: usize, error: DialError) -> Option<()> {
+        let session = self.own.end_dial(dial)?;
+        self.without_session(shard, |service, shard| service.dial_failed(session, error, shard))
+    }
+
     fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()> {
         let Some(session) = self.own.sessions.get_mut(key).and_then(Option::take) else {
             return Some(());
         };
         self.without_session(shard, |service, shard| service.close(session, closed, shard))
+    }
+
+    fn background(&mut self, shard: ShardMut<'_>) -> Option<bool> {
+        let called = self.without_session(shard, S::background)?;
+        Some(called == Background::More)
     }
 
     fn start(&mut self, shard: ShardMut<'_>) -> Option<()> {

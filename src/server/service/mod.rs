@@ -21,6 +21,17 @@ pub use shard::Shard;
 pub use work::{TimeDistribution, Work, WorkKind};
 
 use crate::server::shard::call::Closed;
+use crate::server::shard::dialing::DialError;
+use crate::server::shard::service_timers::TimerId;
+
+/// Whether a background job goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    /// It is called again in the next turn.
+    More,
+    /// It is not called again, unless it is [started](Shard::start_background) again.
+    Done,
+}
 
 /// A protocol of a server. Each shard has a clone of the service that the server was started with,
 /// so a service needs no lock.
@@ -90,6 +101,18 @@ pub trait Service: Clone + Send + 'static {
     /// the handshake is done.
     fn open(&mut self, connection: &mut Connection<'_, Self>) -> Self::Session;
 
+    /// A connection begins that the service [dialed](Shard::dial). With TLS the handshake is done.
+    fn connected(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
+
+    /// A [dial](Shard::dial) led to no connection.
+    fn dial_failed(
+        &mut self,
+        _session: Self::Session,
+        _error: DialError,
+        _shard: &mut Shard<'_, Self>,
+    ) {
+    }
+
     /// Bytes arrived. Returns how many of them are consumed: one message or several. The others are
     /// passed again at once. If none of those is consumed, they are passed again together with
     /// later bytes, at most [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at
@@ -111,6 +134,19 @@ pub trait Service: Clone + Send + 'static {
     /// Output that the socket did not take at first is sent now: the connection has no unsent
     /// bytes.
     fn sent(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
+
+    /// A timer that the connection [started](Connection::start_timer) is due. It has ended.
+    fn timer(
+        &mut self,
+        _session: &mut Self::Session,
+        _timer: TimerId,
+        _token: u64,
+        _connection: &mut Connection<'_, Self>,
+    ) {
+    }
+
+    /// A timer that the shard [started](Shard::start_timer) is due. It has ended.
+    fn shard_timer(&mut self, _timer: TimerId, _token: u64, _shard: &mut Shard<'_, Self>) {}
 
     /// The peer has ended its stream; `rest` is the unconsumed input. By default the connection is
     /// closed once everything is sent. [`Connection::pause`] keeps it open, to send more.
@@ -138,6 +174,12 @@ pub trait Service: Clone + Send + 'static {
     /// The queue of the shard `full`, to which this shard could not [post](Shard::post), has room
     /// again, or the shard has ended.
     fn room(&mut self, _full: usize, _shard: &mut Shard<'_, Self>) {}
+
+    /// Does a small part of the shard's background job, once a turn; see
+    /// [`Shard::start_background`]. Connections wait as long as this takes.
+    fn background(&mut self, _shard: &mut Shard<'_, Self>) -> Background {
+        Background::Done
+    }
 
     /// The server starts to drain. Called before [`drain`](Self::drain) of the connections.
     fn begin_drain(&mut self, _shard: &mut Shard<'_, Self>) {}

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Service;
 use super::host::HostState;
@@ -12,6 +13,9 @@ use super::messages::{MessageSender, Missed, PostError};
 use crate::server::shard::call::NextStep;
 use crate::server::shard::close_reason::CloseReason;
 use crate::server::shard::connection_id::ConnectionId;
+use crate::server::shard::dialing::{Dial, DialId};
+use crate::server::shard::handles::ConnectionHandle;
+use crate::server::shard::service_timers::{TimerId, TimerOwner};
 use crate::server::shard::shard_mut::{SendError, ShardMut};
 
 /// A shard during a callback of its service `S`.
@@ -92,6 +96,13 @@ impl<'a, S: Service> Shard<'a, S> {
         self.shard.send_file_to(key, file, range)
     }
 
+    /// A handle to a connection, for other threads and shards. `None` if it is not open.
+    #[must_use]
+    pub fn handle(&mut self, id: ConnectionId) -> Option<ConnectionHandle> {
+        let key = self.shard.key_of(id)?;
+        Some(self.shard.handle(key))
+    }
+
     /// How many bytes of a connection are not sent yet; 0 if it is not open.
     #[must_use]
     pub fn unsent(&self, id: ConnectionId) -> usize {
@@ -130,6 +141,49 @@ impl<'a, S: Service> Shard<'a, S> {
         if let Some(key) = self.shard.key_of(id) {
             self.shard.choose(key, step);
         }
+    }
+}
+
+/// Dialing.
+impl<S: Service> Shard<'_, S> {
+    /// Connects to a peer. The connection gets `session`, and [`Service::connected`] is called for
+    /// it, or [`Service::dial_failed`] if there is none. Neither is called before this callback has
+    /// returned. The connection counts for the connection limit from now on, and then has the same
+    /// deadlines, byte rates, age and drain as an accepted one.
+    pub fn dial(&mut self, dial: Dial, session: S::Session) -> DialId {
+        let (key, id) = self.shard.dial(dial);
+        self.own.begin_dial(key, session);
+        id
+    }
+
+    /// Ends a dial that has not ended; returns its session. Neither of its callbacks is called
+    /// then.
+    pub fn cancel_dial(&mut self, dial: DialId) -> Option<S::Session> {
+        let key = self.shard.cancel_dial(dial)?;
+        self.own.end_dial(key)
+    }
+}
+
+/// The background job.
+impl<S: Service> Shard<'_, S> {
+    /// Calls [`Service::background`] in each turn of the loop from the next one on, until it has
+    /// nothing more to do. The loop does not sleep meanwhile.
+    pub fn start_background(&mut self) {
+        self.shard.start_background();
+    }
+}
+
+/// Timers.
+impl<S: Service> Shard<'_, S> {
+    /// Starts a timer of the shard, which calls [`Service::shard_timer`] with this token.
+    pub fn start_timer(&mut self, after: Duration, token: u64) -> TimerId {
+        self.shard.start_service_timer(TimerOwner::Shard, after, token)
+    }
+
+    /// Cancels a timer of the shard or of one of its connections; returns whether it was running.
+    /// If so, it is not called, even if it is due.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.shard.cancel_service_timer(timer)
     }
 }
 

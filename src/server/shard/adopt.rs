@@ -35,9 +35,10 @@ fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
 
 /// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
 fn on_notified(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    let messages = worker.take_messages(registry);
-    let is_spurious = !worker.shard.adopted && messages == 0;
+    let taken = worker.take_messages(registry) + worker.take_commands(registry);
+    let is_spurious = !worker.shard.adopted && taken == 0;
     worker.shard.stats.wakes_spurious += u64::from(is_spurious);
+    worker.end_if_all_have(registry);
     worker.mark();
 }
 
@@ -62,22 +63,28 @@ impl Worker {
         let readable = registry.create(spec.token(Token(key as u64)), handler);
         let expects_header = self.shard.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        let mut connection = ConnectionState::new(transport, readable, accepted.listener, stage);
+        let mut connection =
+            ConnectionState::new(transport, readable, Some(accepted.listener), stage);
         connection.expects_tls = accepted.tls;
         entry.insert(connection);
         if let Some(slot) = accepted.source {
             self.shard.source_slots.hold(key, slot);
         }
+        self.begin_limits(registry, key);
+        if let (Some(timings), Some(accepted_at)) = (&mut self.shard.timings, accepted.accepted_at)
+        {
+            timings.adopted(accepted_at);
+        }
+        self.connection(registry, key).begin();
+    }
+
+    /// Begins the byte rates and the age of a connection.
+    pub(super) fn begin_limits(&mut self, registry: &mut Registry<Self>, key: usize) {
         if let Some(rates) = &mut self.shard.byte_rates {
             rates.begin(key);
         }
         if let Some(ages) = &mut self.shard.ages {
             ages.begin(registry, key);
         }
-        if let (Some(timings), Some(accepted_at)) = (&mut self.shard.timings, accepted.accepted_at)
-        {
-            timings.adopted(accepted_at);
-        }
-        self.connection(registry, key).begin();
     }
 }

@@ -10,7 +10,9 @@ use super::byte_rates::ByteRates;
 use super::close_reason::CloseReason;
 use super::connection_id::ConnectionId;
 use super::connection_state::ConnectionState;
+use super::dialing::DialError;
 use super::output::Output;
+use super::service_timers::TimerId;
 use super::shard_mut::ShardMut;
 use super::shard_state::ShardState;
 use crate::rate_limit::Direction;
@@ -34,14 +36,21 @@ pub(in crate::server) trait Hosted: Send {
     fn receive(&mut self, shard: ShardMut<'_>, key: usize, input: &[u8]) -> Option<usize>;
     fn resume(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
     fn sent(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
+    fn timer(&mut self, shard: ShardMut<'_>, key: usize, timer: TimerId, token: u64) -> Option<()>;
+    fn shard_timer(&mut self, shard: ShardMut<'_>, timer: TimerId, token: u64) -> Option<()>;
     fn end(&mut self, shard: ShardMut<'_>, key: usize, rest: &[u8]) -> Option<()>;
     fn drain(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()>;
+    /// Calls the service for the connection of a dial, which gets the session of the dial.
+    fn connected(&mut self, shard: ShardMut<'_>, key: usize, dial: usize) -> Option<()>;
+    fn dial_failed(&mut self, shard: ShardMut<'_>, dial: usize, error: DialError) -> Option<()>;
     /// Ends the session of a connection that is closed. Does nothing if it has none.
     fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
     /// Passes at most `limit` messages of other shards, and notes which queues have room again.
     fn take_messages(&mut self, shard: ShardMut<'_>, limit: usize) -> TakenMessages;
     /// How many messages the service could not post, because a queue was full.
     fn messages_refused(&self) -> u64;
+    /// Does a part of the background job; returns whether there is more.
+    fn background(&mut self, shard: ShardMut<'_>) -> Option<bool>;
     fn start(&mut self, shard: ShardMut<'_>) -> Option<()>;
     fn begin_drain(&mut self, shard: ShardMut<'_>) -> Option<()>;
     fn stop(&mut self, shard: ShardMut<'_>) -> Option<()>;
@@ -210,6 +219,18 @@ impl ShardState {
     pub(super) fn write(&mut self, key: usize, bytes: &[u8]) -> Result<(), CloseReason> {
         let Self { connections, limits, byte_rates, stats, .. } = self;
         write(&mut connections[key], key, limits, byte_rates, stats, |out| out.send(bytes))
+    }
+
+    /// Sends bytes that handles accepted: the limit of the connection applied to them before. If
+    /// output is pending, they are queued.
+    pub(super) fn write_accepted(
+        &mut self,
+        key: usize,
+        send: impl FnOnce(&mut Output<'_>) -> Result<(), CloseReason>,
+    ) -> Result<(), CloseReason> {
+        let Self { connections, limits, byte_rates, stats, .. } = self;
+        let limits = BufferLimits { connection_bytes: usize::MAX, ..limits.clone() };
+        write(&mut connections[key], key, &limits, byte_rates, stats, send)
     }
 
     /// The same for shared bytes, which are not copied.

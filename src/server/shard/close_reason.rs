@@ -1,5 +1,6 @@
 //! Why a connection is closed, and whether its peer gets a reset.
 
+use std::fmt;
 use std::io;
 
 use super::connection_state::ConnectionState;
@@ -44,6 +45,30 @@ pub enum CloseReason {
     Refused,
     /// The drain timeout is over.
     Cut,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed in order",
+            Self::Drained => "the server drains, or the connection reached its maximum age",
+            Self::Broken => "the peer reset it, or it broke",
+            Self::FirstByte => "the first byte did not arrive in time",
+            Self::Idle => "idle for too long",
+            Self::Message => "a message did not become complete in time",
+            Self::TooLarge => "a message or a reply exceeds the memory of a connection",
+            Self::NoMemory => "out of memory",
+            Self::Proxy => "no valid PROXY header",
+            Self::Handshake => "the TLS handshake failed",
+            Self::Tls => "the peer broke TLS",
+            Self::Truncated => "the peer ended the stream without close_notify",
+            Self::SourceLimit => "its source has too many connections",
+            Self::Panicked => "the service panicked",
+            Self::Aborted => "the service reset it",
+            Self::Refused => "the kernel refuses to watch it",
+            Self::Cut => "the drain timeout is over",
+        })
+    }
 }
 
 impl CloseReason {

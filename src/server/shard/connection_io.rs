@@ -11,6 +11,7 @@ use super::close_reason::CloseReason;
 use super::connection_mut::ConnectionMut;
 use super::connection_state::{OutputEnd, Stage};
 use super::proxy_header::{self, HeaderProgress};
+use super::service_timers::{TimerId, TimerOwner};
 use super::shard_mut::ShardMut;
 use super::shard_state::ShardState;
 use super::worker::Worker;
@@ -46,6 +47,22 @@ pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fir
     worker.shard.callback_ended(key);
 }
 
+pub(super) fn on_service_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    match worker.shard.timers.fired(registry, fired) {
+        Some((TimerOwner::Connection(key), timer, token)) => {
+            let mut connection = worker.connection(registry, key);
+            connection.service_timer_ended(timer, token);
+            connection.count_tls_memory();
+            worker.shard.callback_ended(key);
+        }
+        Some((TimerOwner::Shard, timer, token)) => {
+            worker.call_for_shard(registry, |host, shard| host.shard_timer(shard, timer, token));
+            worker.mark();
+        }
+        None => {}
+    }
+}
+
 /// How much of the pending output was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
@@ -78,6 +95,16 @@ impl ConnectionMut<'_> {
             self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
             read(self);
+        } else {
+            self.idle_timed_out();
+        }
+    }
+
+    /// Nothing was received for too long.
+    #[cold]
+    fn idle_timed_out(&mut self) {
+        if self.worker.shard.handles.is_answer_due(self.key) {
+            self.watch(self.readable, self.worker.shard.deadlines.idle);
         } else if self.received_any || self.worker.shard.deadlines.first_byte.is_none() {
             self.fail(CloseReason::Idle);
         } else {
@@ -98,6 +125,7 @@ impl ConnectionMut<'_> {
     fn timer_ended(&mut self) {
         match self.stage {
             Stage::ProxyHeader => self.end_proxy_header(),
+            Stage::Handshake { .. } if self.is_dialed() => self.dialed_timed_out(),
             Stage::Handshake { .. } => self.handshake_timed_out(),
             Stage::Reading => self.fail(CloseReason::Message),
             Stage::ReadDelayed => self.begin_reading(),
@@ -379,6 +407,9 @@ impl ConnectionMut<'_> {
 impl ConnectionMut<'_> {
     /// Calls the service for a new connection.
     fn open(&mut self) {
+        if self.dialed() {
+            return;
+        }
         let key = self.key;
         let opened = self.call(|host, shard| host.open(shard, key));
         self.apply_or_fail(opened);
@@ -402,6 +433,15 @@ impl ConnectionMut<'_> {
         self.apply_or_read(resumed);
     }
 
+    fn service_timer_ended(&mut self, timer: TimerId, token: u64) {
+        if matches!(self.stage, Stage::Closing(_)) {
+            return;
+        }
+        let key = self.key;
+        let called = self.call(|host, shard| host.timer(shard, key, timer, token));
+        self.apply_or_fail(called);
+    }
+
     /// Calls the service because output that was pending is sent.
     fn output_was_sent(&mut self) {
         let key = self.key;
@@ -410,7 +450,7 @@ impl ConnectionMut<'_> {
     }
 
     /// Calls the service for this connection, and sends its output.
-    fn call<T>(
+    pub(super) fn call<T>(
         &mut self,
         call_service: impl FnOnce(&mut dyn Hosted, ShardMut<'_>) -> Option<T>,
     ) -> Called<T> {
@@ -420,7 +460,7 @@ impl ConnectionMut<'_> {
     }
 
     /// Takes the next step of the service, or closes the connection if the call failed.
-    fn apply_or_fail(&mut self, called: Called<()>) {
+    pub(super) fn apply_or_fail(&mut self, called: Called<()>) {
         match called {
             Ok(()) => self.apply(self.worker.shard.call.next_step),
             Err(reason) => self.fail(reason),
@@ -507,7 +547,8 @@ impl ConnectionMut<'_> {
 
     /// Writes what the socket takes, and ends the output if it is to end then.
     fn write_pending(&mut self) -> Written {
-        let ShardState { connections, byte_rates: rates, stats, .. } = &mut self.worker.shard;
+        let ShardState { connections, byte_rates: rates, stats, handles, .. } =
+            &mut self.worker.shard;
         let connection = &mut connections[self.key];
         if let Some(pending) = &mut connection.pending {
             let allowed = rates
@@ -530,6 +571,7 @@ impl ConnectionMut<'_> {
             }
             connection.active_since_tick |= sent > 0;
             stats.bytes_out += sent as u64;
+            handles.has_unsent(self.key, pending.len());
             if !pending.is_empty() || connection.transport.unsent() > 0 {
                 return Written::Some;
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::call::{Closed, NextStep};
 use super::close_reason::CloseReason;
 use super::connection_state::ConnectionState;
+use super::dialing::DialError;
 use super::shard_mut::ShardMut;
 use super::worker::Worker;
 use crate::base::{CommonTimeout, Registry};
@@ -142,6 +143,8 @@ impl ConnectionMut<'_> {
             self.registry.free_closing(event);
         }
         let shard = &mut self.worker.shard;
+        shard.timers.end_connection(self.registry, key);
+        shard.handles.end_connection(key);
         if let Some(rates) = &mut shard.byte_rates {
             rates.end(key);
         }
@@ -155,11 +158,14 @@ impl ConnectionMut<'_> {
             tls.end(key);
         }
         shard.handoff.closed();
+        if let Some((dial, error)) = shard.dials.end_of_connection(key) {
+            // Its service has not seen it.
+            let error = error.unwrap_or(DialError::Closed(reason));
+            return self.worker.report_failed_dial(self.registry, dial, error);
+        }
         let closed = Closed { id, reason };
         self.worker.call_for_shard(self.registry, |host, shard| host.close(shard, key, closed));
-        if self.worker.shard.draining.is_some() && self.worker.shard.connections.is_empty() {
-            self.registry.loop_exit();
-        }
+        self.worker.shard.end_if_empty();
     }
 
     /// Closes it early, by a reset if its peer would miss anything.

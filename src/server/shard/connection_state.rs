@@ -60,7 +60,8 @@ pub(in crate::server) struct ConnectionState {
     pub(super) pending: Option<Box<HeldBuffer>>,
     /// The client's address from a PROXY header.
     pub(super) proxied: Option<Box<PeerAddress>>,
-    pub(in crate::server) listener: u16,
+    /// The listener that accepted it; `None` if it was dialed.
+    pub(in crate::server) listener: Option<u16>,
     pub(super) stage: Stage,
     /// Whether it begins with TLS, after a PROXY header if one is expected.
     pub(super) expects_tls: bool,
@@ -83,7 +84,7 @@ impl ConnectionState {
     pub(super) fn new(
         transport: Transport,
         readable: EventId,
-        listener: u16,
+        listener: Option<u16>,
         stage: Stage,
     ) -> Self {
         Self {

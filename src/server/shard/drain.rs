@@ -4,7 +4,8 @@
 //! quiet since the last one, have sent all output, and are due in the spread. The spread keeps
 //! clients from all reconnecting at once. At the deadline the other connections are closed, too:
 //! those that are not quiet by a reset, because their peers would take an orderly end for the end
-//! of their streams. The worker ends with its last connection.
+//! of their streams. The workers end together, once
+//! none has a connection: until then their services answer each other.
 
 use std::time::Duration;
 
@@ -24,13 +25,9 @@ pub(super) const QUIET_TIME: Duration = Duration::from_millis(50);
 /// Starts draining; no acceptor hands over any more.
 pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
-    worker.call_for_shard(registry, |host, shard| host.begin_drain(shard));
-    if worker.shard.connections.is_empty() {
-        registry.loop_exit();
-        return;
-    }
     let window = drain.spread.min(drain.timeout);
     worker.shard.draining = Some(DrainSpread::new(registry.now(), window));
+    worker.call_for_shard(registry, |host, shard| host.begin_drain(shard));
     // Those that reached their maximum age drain already.
     let ages = worker.shard.ages.take();
     for key in worker.connection_keys() {
@@ -46,6 +43,7 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
     for (timer, timeout) in [(tick, QUIET_TIME), (deadline, drain.timeout)] {
         registry.add(timer, Some(timeout)).expect("a timer needs nothing of the kernel");
     }
+    worker.shard.end_if_empty();
 }
 
 fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
@@ -79,7 +77,8 @@ pub(super) fn cut(connection: &mut ConnectionMut<'_>) {
 /// Whether a connection is open and quiet. One that seems so is read once more: bytes may have come
 /// while this shard was busy with others.
 fn is_quiet(connection: &mut ConnectionMut<'_>) -> bool {
-    if !seems_quiet(connection) {
+    let is_answer_due = connection.worker.shard.handles.is_answer_due(connection.key);
+    if is_answer_due || connection.is_dialed() || !seems_quiet(connection) {
         return false;
     }
     connection.read();
@@ -94,6 +93,7 @@ fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fir
     for key in worker.connection_keys() {
         cut(&mut worker.connection(registry, key));
     }
+    worker.cut_dials(registry);
 }
 
 #[cfg(all(test, not(loom)))]

@@ -10,12 +10,15 @@ use std::time::Duration;
 use super::call::NextStep;
 use super::close_reason::CloseReason;
 use super::connection_id::ConnectionId;
-use super::connection_io::{on_timer, on_writable};
+use super::connection_io::{on_service_timer, on_timer, on_writable};
 use super::connection_state::{ConnectionState, OutputEnd, Stage};
+use super::handles::{Answer, ConnectionHandle};
+use super::output::Output;
+use super::service_timers::{TimerId, TimerOwner};
 use super::shard_state::ShardState;
 use super::worker::Worker;
 use crate::base::{Handler, Registry};
-use crate::event::{EventId, EventSpec, Token};
+use crate::event::{EventId, EventSpec, Fired, Ready, Token};
 
 /// A shard during a callback.
 #[derive(Debug)]
@@ -153,6 +156,11 @@ impl ShardMut<'_> {
         }
     }
 
+    /// Resets a connection once no callback runs.
+    pub(super) fn abort(&mut self, key: usize) {
+        self.close_later(key, CloseReason::Aborted);
+    }
+
     /// Closes a connection once no callback runs.
     fn close_later(&mut self, key: usize, reason: CloseReason) {
         self.stop_reading(key, Stage::Closing(reason));
@@ -231,6 +239,45 @@ impl ShardMut<'_> {
         Ok(())
     }
 
+    /// Sends bytes that a handle accepted. They have their place in the limits already.
+    pub(super) fn send_accepted(&mut self, key: usize, bytes: &[u8]) {
+        let sends_now = bytes.len() >= super::call::DIRECT_BYTES_MIN;
+        self.write_accepted(key, |out| {
+            let sends_now = sends_now && out.pending.is_none();
+            if sends_now { out.send(bytes) } else { out.queue(bytes) }
+        });
+    }
+
+    /// The same for shared bytes.
+    pub(super) fn send_shared_accepted(&mut self, key: usize, bytes: &Arc<[u8]>) {
+        self.write_accepted(key, |out| match out.pending {
+            None => out.send_shared(bytes),
+            Some(_) => out.queue_shared(bytes.clone()),
+        });
+    }
+
+    fn write_accepted(
+        &mut self,
+        key: usize,
+        send: impl FnOnce(&mut Output<'_>) -> Result<(), CloseReason>,
+    ) {
+        if !self.connection(key).takes_output() {
+            return;
+        }
+        if let Err(reason) = self.state.write_accepted(key, send) {
+            // A stream in which bytes are missing must end.
+            self.close_later(key, reason);
+            return;
+        }
+        self.connection_mut(key).active_since_tick = true;
+        let connection = self.connection(key);
+        let unsent = connection.pending.as_ref().map_or(0, |pending| pending.len());
+        if unsent > 0 && connection.writable.is_none() {
+            self.list(key);
+        }
+        self.state.handles.has_unsent(key, unsent);
+    }
+
     fn expect_room(&self, key: usize, bytes: usize) -> Result<(), SendError> {
         if !self.connection(key).takes_output() {
             Err(SendError::Closed)
@@ -289,6 +336,62 @@ impl ShardMut<'_> {
     }
 }
 
+/// Handles.
+impl ShardMut<'_> {
+    pub(in crate::server) fn handle(&mut self, key: usize) -> ConnectionHandle {
+        let (id, limit) = (self.id(key), self.state.limits.connection_bytes);
+        self.state.handles.handle(key, id, limit)
+    }
+
+    pub(in crate::server) fn answer_later(&mut self, key: usize) -> Answer {
+        let (id, limit) = (self.id(key), self.state.limits.connection_bytes);
+        self.state.handles.answer(key, id, limit)
+    }
+}
+
+/// The background job.
+impl ShardMut<'_> {
+    /// Runs the background job in the next turn.
+    pub(in crate::server) fn start_background(&mut self) {
+        let event = *self
+            .state
+            .background
+            .get_or_insert_with(|| self.registry.create(EventSpec::timer(), on_background));
+        self.registry
+            .activate_later(event, Ready::TIMEOUT)
+            .expect("it lives as long as the worker");
+    }
+}
+
+fn on_background(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
+    let mut goes_on = false;
+    worker.call_for_shard(registry, |host, shard| {
+        goes_on = host.background(shard)?;
+        Some(())
+    });
+    if goes_on {
+        worker.shard.during(registry).start_background();
+    }
+    worker.mark();
+}
+
+/// Timers.
+impl ShardMut<'_> {
+    /// Starts a timer of a connection, or of the shard.
+    pub(in crate::server) fn start_service_timer(
+        &mut self,
+        owner: TimerOwner,
+        after: Duration,
+        token: u64,
+    ) -> TimerId {
+        self.state.timers.start(self.registry, on_service_timer, owner, after, token)
+    }
+
+    pub(in crate::server) fn cancel_service_timer(&mut self, timer: TimerId) -> bool {
+        self.state.timers.cancel(self.registry, timer)
+    }
+}
+
 /// Stages and events.
 impl ShardMut<'_> {
     /// Waits until the pending output is sent, and takes the next step then. It reads nothing
@@ -334,6 +437,8 @@ impl ShardMut<'_> {
         let spec = EventSpec::io(transport, transport.write_waits_for()).persist();
         let writable = self.registry.create(spec.token(Token(key as u64)), on_writable);
         connection.writable = Some(writable);
+        let unsent = connection.pending.as_ref().map_or(0, |pending| pending.len());
+        self.state.handles.has_unsent(key, unsent);
         self.watch(writable, self.state.deadlines.idle)
     }
 

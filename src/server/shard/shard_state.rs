@@ -11,14 +11,20 @@ use super::byte_rates::ByteRates;
 use super::call::Call;
 use super::connection_state::ConnectionState;
 use super::deadlines::ConnectionDeadlines;
+use super::dialing::Dials;
 use super::drain_spread::DrainSpread;
+use super::end_together::ServingShard;
+use super::handles::Handles;
+use super::service_timers::ServiceTimers;
+use super::shard_mut::ShardMut;
 use super::source_slots::SourceSlots;
 use super::timings::Timings;
 use super::tls::ShardTls;
-use super::worker::{SharedLimits, Worker};
+use super::worker::{Shared, Worker};
 use crate::base::Registry;
 use crate::base::log_interval::LogInterval;
 use crate::error::Result;
+use crate::event::EventId;
 use crate::server::config::{ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
 use crate::server::memory::BufferLimits;
@@ -34,6 +40,11 @@ pub(in crate::server) struct ShardState {
     /// The callback that runs.
     pub(super) call: Call,
     pub(super) after_callbacks: AfterCallbacks,
+    pub(super) timers: ServiceTimers,
+    pub(super) handles: Handles,
+    pub(super) dials: Dials,
+    /// The event of the background job, once there was one.
+    pub(super) background: Option<EventId>,
     pub(super) limits: BufferLimits,
     pub(super) byte_rates: Option<Box<ByteRates>>,
     pub(super) source_slots: SourceSlots,
@@ -48,14 +59,15 @@ pub(in crate::server) struct ShardState {
     pub(super) no_memory_log: LogInterval,
     /// Whether this turn adopted anything.
     pub(super) adopted: bool,
-    /// Set while draining: the worker ends with its last connection.
+    /// Set while draining.
     pub(super) draining: Option<DrainSpread>,
+    pub(super) serving: ServingShard,
 }
 
 impl ShardState {
     pub(super) fn new(
         handoff: Arc<Handoff>,
-        shared: SharedLimits,
+        shared: Shared,
         config: &ServerConfig,
         registry: &mut Registry<Worker>,
     ) -> Result<Self> {
@@ -65,13 +77,17 @@ impl ShardState {
             let seed = handoff.shard() as u64;
             Box::new(ConnectionAges::new(max, config.drain.timeout, seed, registry))
         });
-        let tls = config.tls.clone().map(|server| Box::new(ShardTls::new(server, registry)));
-        let SharedLimits { memory, sources, byte_rate } = shared;
+        let tls = config.tls.clone().map(|server| Box::new(ShardTls::new(Some(server), registry)));
+        let Shared { memory, sources, byte_rate, end } = shared;
         Ok(Self {
             handoff,
             connections: Slab::new(),
             call: Call::none(),
             after_callbacks: AfterCallbacks::new(registry),
+            timers: ServiceTimers::default(),
+            dials: Dials::default(),
+            background: None,
+            handles: Handles::new(registry.notifier(), memory.clone()),
             limits: BufferLimits { connection_bytes: config.limits.buffer_bytes, memory },
             byte_rates: ByteRates::of(config, byte_rate),
             source_slots: SourceSlots::new(sources),
@@ -84,7 +100,20 @@ impl ShardState {
             no_memory_log: LogInterval::default(),
             adopted: false,
             draining: None,
+            serving: ServingShard::new(end),
         })
+    }
+
+    /// This, for what may be done during a callback.
+    pub(super) fn during<'a>(&'a mut self, registry: &'a mut Registry<Worker>) -> ShardMut<'a> {
+        ShardMut { state: self, registry }
+    }
+
+    /// Called when connections or dials have ended: ends its part of a drain after the last.
+    pub(super) fn end_if_empty(&mut self) {
+        if self.draining.is_some() && self.connections.is_empty() && self.dials.is_empty() {
+            self.serving.ends();
+        }
     }
 
     /// Changes the limits and the TLS of what begins from now on, how long a connection drains that
@@ -99,10 +128,10 @@ impl ShardState {
         config: &ServerConfig,
     ) -> Result<()> {
         // Without other TLS, that of the server stays, and with it the deadline of handshakes.
-        let tls = config.tls.as_ref().or(self.tls.as_ref().map(|tls| &tls.server));
+        let tls = config.tls.as_ref().or(self.tls.as_ref().and_then(|tls| tls.server.as_ref()));
         self.deadlines = ConnectionDeadlines::new(&config.limits, tls, registry)?;
         if let (Some(tls), Some(server)) = (&mut self.tls, &config.tls) {
-            tls.server = server.clone();
+            tls.server = Some(server.clone());
         }
         self.limits.connection_bytes = config.limits.buffer_bytes;
         if let Some(ages) = &mut self.ages {

@@ -9,7 +9,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::adopt;
 use super::byte_rates::TotalByteRate;
-use super::worker::{SharedLimits, Worker, base_config};
+use super::end_together::EndTogether;
+use super::worker::{Shared, Worker, base_config};
 use crate::base::EventBase;
 use crate::server::config::ServerConfig;
 use crate::server::connection_limit::ConnectionLimit;
@@ -79,8 +80,10 @@ pub(super) fn configured_worker<S: Service>(
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let sender = MessageSender::new(S::MESSAGES_MAX, vec![base.registry().notifier()]);
     let host = Box::new(Host::new(service, sender, 0));
-    let limits = SharedLimits { memory, sources: None, byte_rate: TotalByteRate::of(&config) };
-    let worker = Worker::new(handoff, None, host, limits, &config, base.registry()).unwrap();
+    let byte_rate = TotalByteRate::of(&config);
+    let end = EndTogether::new(vec![base.registry().notifier()]);
+    let shared = Shared { memory, sources: None, byte_rate, end };
+    let worker = Worker::new(handoff, None, host, shared, &config, base.registry()).unwrap();
     adopt::start(base.registry()).unwrap();
     (base, worker)
 }

@@ -7,6 +7,7 @@ use core_affinity::CoreId;
 
 use super::byte_rates::TotalByteRate;
 use super::call::Hosted;
+use super::end_together::EndTogether;
 use super::shard_mut::ShardMut;
 use super::shard_state::ShardState;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
@@ -41,12 +42,13 @@ pub(in crate::server) struct Worker {
     pub(super) shard: ShardState,
 }
 
-/// The limits that all workers share.
+/// What all workers share.
 #[derive(Clone, Debug)]
-pub(in crate::server) struct SharedLimits {
+pub(in crate::server) struct Shared {
     pub(in crate::server) memory: Arc<MemoryLimit>,
     pub(in crate::server) sources: Option<Arc<SourceLimit>>,
     pub(in crate::server) byte_rate: Option<Arc<TotalByteRate>>,
+    pub(in crate::server) end: Arc<EndTogether>,
 }
 
 /// The counters of a worker.
@@ -69,7 +71,7 @@ impl Worker {
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
         host: Box<dyn Hosted>,
-        shared: SharedLimits,
+        shared: Shared,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -94,6 +96,8 @@ impl Worker {
         worker.shard.stats.core = pinned.map(|core| core.id);
         worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
+        // What other shards posted before they ended.
+        while worker.take_messages(base.registry()) > 0 {}
         worker.call_for_shard(base.registry(), |host, shard| host.stop(shard));
         Ok(worker.results(base.registry()))
     }
@@ -108,6 +112,13 @@ impl Worker {
         let shard = ShardMut { state: &mut self.shard, registry };
         if call(&mut *self.host, shard).is_none() {
             self.shard.stats.errors.panicked += 1;
+        }
+    }
+
+    /// Ends its loop if all shards have ended.
+    pub(super) fn end_if_all_have(&mut self, registry: &mut Registry<Self>) {
+        if self.shard.draining.is_some() && self.shard.serving.all_have_ended() {
+            registry.loop_exit();
         }
     }
 

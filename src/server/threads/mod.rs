@@ -19,7 +19,8 @@ use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, MessageSender, Service};
 use crate::server::shard::byte_rates::TotalByteRate;
-use crate::server::shard::worker::{self, SharedLimits, Worker, WorkerResults};
+use crate::server::shard::end_together::EndTogether;
+use crate::server::shard::worker::{self, Shared, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
 use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ShardStats};
@@ -71,13 +72,14 @@ impl Threads {
         let to_workers: Vec<_> = bases.iter_mut().map(|base| base.registry().notifier()).collect();
         let sender = message_sender(service, to_workers.clone());
         let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
-        let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
+        let shards = Shards::new(config, to_workers.clone(), to_acceptors, core_ids);
         let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
 
-        let limits = SharedLimits {
+        let shared = Shared {
             memory: shards.memory.clone(),
             sources: shards.sources.clone(),
             byte_rate: TotalByteRate::of(config),
+            end: EndTogether::new(to_workers.clone()),
         };
 
         let mut listen_sockets = accept::distribute(listeners, acceptors).into_iter();
@@ -90,8 +92,8 @@ impl Threads {
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
             let host = Box::new(Host::new(service.clone(), sender.clone(), shard));
-            let (handoff, limits) = (shards.handoffs[shard].clone(), limits.clone());
-            let mut worker = Worker::new(handoff, core, host, limits, config, base.registry())?;
+            let (handoff, shared) = (shards.handoffs[shard].clone(), shared.clone());
+            let mut worker = Worker::new(handoff, core, host, shared, config, base.registry())?;
             adopt::start(base.registry())?;
             if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =

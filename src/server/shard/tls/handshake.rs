@@ -16,7 +16,7 @@ use crate::buffer::Buffer;
 use crate::event::{EventId, EventSpec, Fired, Ready};
 use crate::server::peer_address::PeerAddress;
 use crate::sys::clock::monotonic_ns;
-use crate::tls::TlsError;
+use crate::tls::{TlsError, TlsServer};
 
 /// An event whose handler goes on with the handshakes that a turn had no time for.
 pub(super) fn next_turn_event(registry: &mut Registry<Worker>) -> EventId {
@@ -53,29 +53,43 @@ fn go_on_next_turn(registry: &mut Registry<Worker>, tls: &ShardTls) {
 
 impl ConnectionMut<'_> {
     fn tls(&mut self) -> &mut ShardTls {
-        self.worker.shard.tls.as_mut().expect("a server with a TLS listener has a certificate")
+        let Self { worker, registry, .. } = self;
+        worker.shard.tls.get_or_insert_with(|| Box::new(ShardTls::new(None, registry)))
+    }
+
+    fn server(&mut self) -> &TlsServer {
+        self.tls().server.as_ref().expect("a server with a TLS listener has a certificate")
     }
 
     /// Begins TLS. Unconsumed input is the beginning of the peer's part.
     pub(in super::super) fn begin_handshake(&mut self) {
-        let connection = match self.tls().server.connection() {
+        let connection = match self.server().connection() {
             Ok(connection) => connection,
             Err(error) => return self.fail_handshake(HandshakeFailure::Closed, &error),
         };
-        let (key, memory) = (self.key, self.worker.shard.limits.memory.clone());
-        let peer = self.peer_address();
-        self.tls().begin(key, peer, &memory);
-        self.stage = Stage::Handshake { deferred: false };
         // The deadline of the first byte begins with the service.
         self.received_any = false;
-        self.registry.remove_timeout(self.worker.shard.connections[key].readable);
-        self.transport.start_tls(connection, None, Buffer::new());
+        self.start_handshake(connection, None);
         if let Some(timeout) = self.worker.shard.deadlines.handshake {
             self.start_deadline(timeout);
         }
         if self.unconsumed.is_some() {
             self.handshake();
         }
+    }
+
+    /// Puts TLS on the connection. `requested` is the name of the server that a client asks for.
+    pub(in super::super) fn start_handshake(
+        &mut self,
+        connection: rustls::Connection,
+        requested: Option<String>,
+    ) {
+        let (key, memory) = (self.key, self.worker.shard.limits.memory.clone());
+        let peer = self.peer_address();
+        self.tls().begin(key, peer, &memory);
+        self.stage = Stage::Handshake { deferred: false };
+        self.registry.remove_timeout(self.worker.shard.connections[key].readable);
+        self.transport.start_tls(connection, requested, Buffer::new());
     }
 
     /// Goes on with the handshake, in the next turn if this one has no time for it.
@@ -111,6 +125,7 @@ impl ConnectionMut<'_> {
                 self.watch_writable();
             }
             Ok(false) => self.free_writable(),
+            Err(error) if self.is_dialed() => self.fail_dialed(error),
             // As a health check does that only tests whether the port is open.
             Err(_) if !self.transport.has_peer_begun_tls() => self.close(CloseReason::Closed),
             Err(error) if TlsError::inside(&error).is_none() => {
@@ -125,6 +140,9 @@ impl ConnectionMut<'_> {
         self.free_timer();
         self.free_writable();
         let key = self.key;
+        if self.is_dialed() {
+            return self.client_handshake_done();
+        }
         let is_resumed = self.transport.is_tls_resumed();
         let ShardState { tls, timings, stats, .. } = &mut self.worker.shard;
         stats.handshakes.done += 1;
@@ -136,6 +154,17 @@ impl ConnectionMut<'_> {
         if !self.watch(self.readable, self.worker.shard.deadlines.before_first_byte()) {
             return;
         }
+        self.begin_encrypted_service();
+    }
+
+    /// The same for the connection of a dial. Clients' handshakes are counted, and it is none.
+    fn client_handshake_done(&mut self) {
+        if self.watch(self.readable, self.worker.shard.deadlines.idle) {
+            self.begin_encrypted_service();
+        }
+    }
+
+    fn begin_encrypted_service(&mut self) {
         self.hold_unsent();
         if self.begin_service() && self.transport.has_received() {
             self.read_tls();
@@ -144,7 +173,7 @@ impl ConnectionMut<'_> {
 
     /// The handshake took longer than its deadline.
     pub(in super::super) fn handshake_timed_out(&mut self) {
-        let timeout = self.tls().server.handshake_timeout().unwrap_or_default();
+        let timeout = self.server().handshake_timeout().unwrap_or_default();
         let error = io::Error::from(TlsError::HandshakeTimedOut { timeout });
         self.fail_handshake(HandshakeFailure::Timeout, &error);
     }

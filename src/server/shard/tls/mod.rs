@@ -29,7 +29,8 @@ use turn_share::TurnShare;
 #[derive(Debug)]
 pub(super) struct ShardTls {
     /// For connections that begin from now on.
-    pub(super) server: TlsServer,
+    /// `None` if the server has no certificate, and only dials with TLS.
+    pub(super) server: Option<TlsServer>,
     /// By key.
     connections: Vec<Option<TlsConnection>>,
     turn_share: TurnShare,
@@ -46,7 +47,7 @@ struct TlsConnection {
 }
 
 impl ShardTls {
-    pub(super) fn new(server: TlsServer, registry: &mut Registry<Worker>) -> Self {
+    pub(super) fn new(server: Option<TlsServer>, registry: &mut Registry<Worker>) -> Self {
         Self {
             server,
             connections: Vec::new(),

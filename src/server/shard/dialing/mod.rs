@@ -1,0 +1,311 @@
+//! Dialing: connections that a service asks for. A dial looks up, connects and does its TLS
+//! handshake. Then its connection is as any other, or the service learns why there is none.
+//!
+//! A dial acquires its slot of the connection limit first. It starts once no callback runs, so that
+//! its result is never a call inside the call that asked for it.
+
+mod dial;
+mod error;
+mod handshake;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+
+use slab::Slab;
+use socket2::Socket;
+
+use super::connection_io::on_readable;
+use super::connection_mut::ConnectionMut;
+use super::connection_state::{ConnectionState, Stage};
+use super::shard_mut::ShardMut;
+use super::tls::on_tls_readable;
+use super::worker::Worker;
+use crate::base::Registry;
+use crate::connect::{ConnectEvents, Connector, Progress, Resolver};
+use crate::event::{EventId, EventSpec, Fired, Token};
+use crate::transport::Transport;
+pub use dial::Dial;
+use dial::Target;
+pub use error::DialError;
+
+/// Names a dial that has not ended; `Copy`. Once it has, the id is *stale* and stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DialId {
+    number: u64,
+    key: u32,
+}
+
+/// The dials of a shard that have not ended.
+#[derive(Default)]
+pub(super) struct Dials {
+    dials: Slab<Dialing>,
+    /// The dials of connections that do their handshake, by connection key.
+    of_connections: HashMap<usize, usize>,
+    /// Those that start once no callback runs.
+    new: Vec<DialId>,
+    begun: u64,
+    resolver: Option<Resolver>,
+    /// Its handler starts the new ones.
+    starter: Option<EventId>,
+}
+
+/// A dial that has not ended.
+struct Dialing {
+    number: u64,
+    dial: Dial,
+    stage: DialStage,
+    /// Why there will be no connection.
+    error: Option<DialError>,
+}
+
+enum DialStage {
+    New,
+    Connecting(Box<Connector>),
+    /// The connection with this key does its handshake.
+    Handshake(usize),
+}
+
+impl Dials {
+    pub(super) fn is_empty(&self) -> bool {
+        self.dials.is_empty()
+    }
+
+    /// The dial of a connection that does its handshake.
+    pub(super) fn of_connection(&self, key: usize) -> Option<usize> {
+        self.of_connections.get(&key).copied()
+    }
+
+    /// Removes it; from now on the connection is as any other, or gone.
+    pub(super) fn end_of_connection(&mut self, key: usize) -> Option<(usize, Option<DialError>)> {
+        let dial = self.of_connections.remove(&key)?;
+        Some((dial, self.dials.remove(dial).error))
+    }
+
+    fn key_of(&self, id: DialId) -> Option<usize> {
+        let key = id.key as usize;
+        self.dials.get(key).filter(|dial| dial.number == id.number).map(|_| key)
+    }
+
+    fn events(key: usize) -> ConnectEvents<Worker> {
+        ConnectEvents { token: Token(key as u64), on_attempt, on_timer }
+    }
+}
+
+impl ShardMut<'_> {
+    /// Begins a dial. Its key is that of the session that waits for it.
+    pub(in crate::server) fn dial(&mut self, dial: Dial) -> (usize, DialId) {
+        let error = if !self.state.serving.serves() {
+            Some(DialError::Draining)
+        } else if !self.state.handoff.begin_dial() {
+            Some(DialError::TooManyConnections)
+        } else {
+            None
+        };
+        self.state.stats.dials += 1;
+        let dials = &mut self.state.dials;
+        dials.begun += 1;
+        let number = dials.begun;
+        let key = dials.dials.insert(Dialing { number, dial, stage: DialStage::New, error });
+        let id = DialId { number, key: key as u32 };
+        if dials.new.is_empty() {
+            let starter = *dials
+                .starter
+                .get_or_insert_with(|| self.registry.create(EventSpec::timer(), on_start));
+            self.registry.schedule(starter).expect("it lives as long as the worker");
+        }
+        dials.new.push(id);
+        (key, id)
+    }
+
+    /// Ends a dial; returns the key of its session, if it had not ended. There is no result then.
+    pub(in crate::server) fn cancel_dial(&mut self, id: DialId) -> Option<usize> {
+        let key = self.state.dials.key_of(id)?;
+        let dialing = self.state.dials.dials.remove(key);
+        match dialing.stage {
+            DialStage::Handshake(connection) => {
+                self.state.dials.of_connections.remove(&connection);
+                self.abort(connection);
+            }
+            DialStage::Connecting(connector) => {
+                connector.cancel(self.registry);
+                self.state.handoff.closed();
+            }
+            DialStage::New if dialing.error.is_none() => self.state.handoff.closed(),
+            DialStage::New => {}
+        }
+        self.state.end_if_empty();
+        Some(key)
+    }
+}
+
+fn on_start(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
+    for id in std::mem::take(&mut worker.shard.dials.new) {
+        if let Some(key) = worker.shard.dials.key_of(id) {
+            worker.start_dial(registry, key);
+        }
+    }
+    worker.mark();
+}
+
+/// The socket of an attempt is connected, or its connect failed.
+fn on_attempt(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    worker.advance_dial(registry, fired.token.0 as usize, |connector, registry, events| {
+        connector.attempt_ended(registry, events, fired.id)
+    });
+}
+
+/// It is time for the next attempt, or to give up.
+fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    worker.advance_dial(registry, fired.token.0 as usize, Connector::advance);
+}
+
+impl Worker {
+    fn start_dial(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let Dials { dials, resolver, .. } = &mut self.shard.dials;
+        let Dialing { number, dial, error, .. } = &mut dials[key];
+        if let Some(error) = error.take() {
+            return self.fail_refused_dial(registry, key, error);
+        }
+        let (number, timeout) = (*number, Some(dial.deadline));
+        let events = Dials::events(key);
+        let connector = match &dial.target {
+            Target::Unix(path) => {
+                return match dial::connect_unix(path) {
+                    Ok(socket) => self.dial_connected(registry, key, socket),
+                    Err(source) => {
+                        let error = DialError::Unix { path: path.clone(), source };
+                        self.fail_dial(registry, key, error);
+                    }
+                };
+            }
+            Target::Address(address) => Connector::to_address(registry, &events, *address, timeout),
+            Target::Host(name, port) => {
+                let remote = registry.remote();
+                let id = DialId { number, key: key as u32 };
+                let lookup = resolver.get_or_insert_with(Resolver::new).look_up(
+                    name,
+                    *port,
+                    move |addresses| {
+                        // If the worker has ended, so has the dial.
+                        let _ = remote.post(move |registry, worker| {
+                            worker.dial_looked_up(registry, id, addresses);
+                        });
+                    },
+                );
+                let host = format!("{name}:{port}");
+                match lookup {
+                    Ok(lookup) => Connector::to_host(registry, &events, host, lookup, timeout),
+                    Err(error) => return self.fail_dial(registry, key, error.into()),
+                }
+            }
+        };
+        self.shard.dials.dials[key].stage = DialStage::Connecting(Box::new(connector));
+        self.advance_dial(registry, key, Connector::advance);
+    }
+
+    fn dial_looked_up(
+        &mut self,
+        registry: &mut Registry<Self>,
+        id: DialId,
+        addresses: io::Result<Vec<SocketAddr>>,
+    ) {
+        if let Some(key) = self.shard.dials.key_of(id) {
+            self.advance_dial(registry, key, |connector, registry, events| {
+                connector.looked_up(registry, events, addresses)
+            });
+        }
+    }
+
+    fn advance_dial(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        advance: impl FnOnce(&mut Connector, &mut Registry<Self>, &ConnectEvents<Self>) -> Progress,
+    ) {
+        let Some(dialing) = self.shard.dials.dials.get_mut(key) else { return };
+        let DialStage::Connecting(connector) = &mut dialing.stage else { return };
+        match advance(connector, registry, &Dials::events(key)) {
+            Progress::Waits => {}
+            Progress::Connected(socket) => self.dial_connected(registry, key, socket),
+            Progress::Failed(error) => self.fail_dial(registry, key, error.into()),
+        }
+        self.mark();
+    }
+
+    /// Adopts the socket of a dial, and starts its handshake if it has TLS.
+    fn dial_connected(&mut self, registry: &mut Registry<Self>, dial: usize, socket: Socket) {
+        let transport = Transport::new(socket);
+        let Dialing { dial: settings, stage, .. } = &mut self.shard.dials.dials[dial];
+        let is_tls = settings.tls.is_some();
+        let entry = self.shard.connections.vacant_entry();
+        let key = entry.key();
+        let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
+        let handler = if is_tls { on_tls_readable } else { on_readable };
+        let readable = registry.create(spec.token(Token(key as u64)), handler);
+        let mut connection = ConnectionState::new(transport, readable, None, Stage::Reading);
+        // No deadline of a first byte: the peer may have nothing to say before it is asked.
+        connection.received_any = true;
+        entry.insert(connection);
+        let stage = std::mem::replace(stage, DialStage::Handshake(key));
+        let mut time_left = None;
+        if let DialStage::Connecting(connector) = stage {
+            time_left = connector.time_left(registry.now());
+            connector.cancel(registry);
+        }
+        self.shard.dials.of_connections.insert(key, dial);
+        self.begin_limits(registry, key);
+        self.connection(registry, key).begin_dialed(dial, time_left);
+    }
+
+    /// Ends a dial that acquired no slot.
+    fn fail_refused_dial(&mut self, registry: &mut Registry<Self>, key: usize, error: DialError) {
+        self.shard.dials.dials.remove(key);
+        self.report_failed_dial(registry, key, error);
+    }
+
+    /// Ends a dial that has no connection.
+    fn fail_dial(&mut self, registry: &mut Registry<Self>, key: usize, error: DialError) {
+        if let DialStage::Connecting(connector) = self.shard.dials.dials.remove(key).stage {
+            connector.cancel(registry);
+        }
+        self.shard.handoff.closed();
+        self.report_failed_dial(registry, key, error);
+    }
+
+    /// Calls the service for a dial that has ended without a connection.
+    pub(super) fn report_failed_dial(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        error: DialError,
+    ) {
+        self.shard.stats.dials_failed += 1;
+        self.call_for_shard(registry, |host, shard| host.dial_failed(shard, key, error));
+        self.shard.end_if_empty();
+    }
+
+    /// Ends all dials, because the drain timeout is over.
+    pub(super) fn cut_dials(&mut self, registry: &mut Registry<Self>) {
+        let keys: Vec<usize> = self.shard.dials.dials.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            match self.shard.dials.dials.get(key).map(|dialing| &dialing.stage) {
+                // Its connection is cut as all others are.
+                Some(DialStage::Handshake(_)) | None => {}
+                Some(DialStage::New) if self.shard.dials.dials[key].error.is_some() => {}
+                Some(_) => self.fail_dial(registry, key, DialError::Draining),
+            }
+        }
+    }
+}
+
+impl ConnectionMut<'_> {
+    /// Calls the service for the connection of a dial, which is as any other from now on.
+    pub(super) fn dialed(&mut self) -> bool {
+        let key = self.key;
+        let Some((dial, _)) = self.worker.shard.dials.end_of_connection(key) else { return false };
+        let connected = self.call(|host, shard| host.connected(shard, key, dial));
+        self.apply_or_fail(connected);
+        true
+    }
+}

@@ -1,0 +1,295 @@
+//! Handles: how other threads and shards send to a connection, and close it.
+//!
+//! A handle puts a command into the bounded lock-free queue of the connection's shard. Commands of
+//! one thread keep their order. What a handle accepted for a connection and the shard has not
+//! taken, together with what the connection has unsent, never exceeds the connection's limit, and
+//! counts against the memory limit of the server.
+
+mod unsent;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::call::NextStep;
+use super::close_reason::CloseReason;
+use super::connection_id::ConnectionId;
+use super::shard_mut::SendError;
+use super::worker::Worker;
+use crate::base::{Notifier, Registry};
+use crate::server::memory::MemoryLimit;
+use crate::server::worker_queue::{Rejected, WorkerQueue};
+use unsent::HandleState;
+
+/// Commands that may wait for a shard.
+const COMMANDS_MAX: usize = 4096;
+/// Commands that a turn handles, so that connections do not wait for long.
+pub(super) const COMMANDS_PER_TURN_MAX: usize = 256;
+
+/// Sends to a connection from any thread or shard. Cheap to clone.
+///
+/// What one thread sends arrives in that order. A handle does not keep its connection open. Once
+/// that is closed, calls fail with [`SendError::Closed`]. What was accepted just before is
+/// discarded, as TCP discards what a peer does not read any more.
+#[derive(Clone)]
+pub struct ConnectionHandle {
+    shared: Arc<HandleShared>,
+}
+
+/// An answer that its service owes: a [`ConnectionHandle`] that also keeps the connection open.
+///
+/// While a connection has answers due, the drain does not take it for quiet, and the idle deadline
+/// does not end it. Dropping the answer ends that, sent or not.
+#[must_use = "dropping it says that no answer comes"]
+pub struct Answer {
+    handle: ConnectionHandle,
+}
+
+struct HandleShared {
+    id: ConnectionId,
+    state: HandleState,
+    shard: Arc<ShardCommands>,
+}
+
+/// The queue of commands to a shard.
+pub(in crate::server) struct ShardCommands {
+    queue: WorkerQueue<Command>,
+    memory: Arc<MemoryLimit>,
+}
+
+/// What a shard does for a handle.
+struct Command {
+    to: Arc<HandleShared>,
+    action: Action,
+}
+
+enum Action {
+    Send(Bytes),
+    Close,
+    Abort,
+}
+
+enum Bytes {
+    Copied(Box<[u8]>),
+    Shared(Arc<[u8]>),
+}
+
+impl Bytes {
+    fn len(&self) -> usize {
+        match self {
+            Self::Copied(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// What was accepted counts until the shard has taken it, or has ended.
+impl Drop for Command {
+    fn drop(&mut self) {
+        if let Action::Send(bytes) = &self.action {
+            self.to.state.release(bytes.len());
+            self.to.shard.memory.shrink(bytes.len(), 0);
+        }
+    }
+}
+
+impl ConnectionHandle {
+    /// The id of the connection, for its shard.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
+    /// Whether the connection is open, as far as this thread knows.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.shared.state.is_open()
+    }
+
+    /// Sends a copy of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing is sent then. [`SendError::Full`] also means that the commands to the
+    /// shard are too many. A caller either waits, skips, or [aborts](Self::abort) the connection of
+    /// a slow reader.
+    pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.accept(bytes.len(), || Bytes::Copied(bytes.into()))
+    }
+
+    /// Sends bytes that many connections share, without copying them.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_shared(&self, bytes: &Arc<[u8]>) -> Result<(), SendError> {
+        self.accept(bytes.len(), || Bytes::Shared(bytes.clone()))
+    }
+
+    /// Closes the connection once everything is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if the commands to the shard are too many.
+    pub fn close(&self) -> Result<(), SendError> {
+        self.command(Action::Close)
+    }
+
+    /// Resets the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn abort(&self) -> Result<(), SendError> {
+        self.command(Action::Abort)
+    }
+
+    fn accept(&self, len: usize, bytes: impl FnOnce() -> Bytes) -> Result<(), SendError> {
+        let HandleShared { state, shard, .. } = &*self.shared;
+        if !state.is_open() {
+            return Err(SendError::Closed);
+        }
+        if !state.try_acquire(len) {
+            return Err(SendError::Full);
+        }
+        if !shard.memory.try_grow(0, len) {
+            state.release(len);
+            return Err(SendError::Full);
+        }
+        // From here on the command's drop releases both.
+        self.command(Action::Send(bytes()))
+    }
+
+    fn command(&self, action: Action) -> Result<(), SendError> {
+        let pushed = self.shared.shard.queue.push(Command { to: self.shared.clone(), action });
+        self.shared.shard.queue.wake_worker(drop);
+        pushed.map_err(|rejected| match rejected {
+            Rejected::Full(_) => SendError::Full,
+            Rejected::Closed(_) => SendError::Closed,
+        })
+    }
+}
+
+impl Answer {
+    /// A handle to the connection, which does not keep it open.
+    #[must_use]
+    pub fn handle(&self) -> &ConnectionHandle {
+        &self.handle
+    }
+
+    /// Sends a part of the answer; see [`ConnectionHandle::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionHandle::send`].
+    pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.handle.send(bytes)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.handle.shared.state.answer_ended();
+    }
+}
+
+/// The handles of a shard.
+pub(super) struct Handles {
+    commands: Arc<ShardCommands>,
+    /// By connection key. A shard without handles needs no memory for them.
+    connections: Vec<Option<Arc<HandleShared>>>,
+}
+
+impl Handles {
+    /// The worker takes the commands until this is dropped.
+    pub(super) fn new(worker: Notifier, memory: Arc<MemoryLimit>) -> Self {
+        let queue = WorkerQueue::new(COMMANDS_MAX, worker);
+        Self { commands: Arc::new(ShardCommands { queue, memory }), connections: Vec::new() }
+    }
+
+    /// A handle to an open connection, which may have `limit` unsent bytes.
+    pub(super) fn handle(
+        &mut self,
+        key: usize,
+        id: ConnectionId,
+        limit: usize,
+    ) -> ConnectionHandle {
+        if self.connections.len() <= key {
+            self.connections.resize_with(key + 1, || None);
+        }
+        let shared = self.connections[key].get_or_insert_with(|| {
+            let (state, shard) = (HandleState::new(limit), self.commands.clone());
+            Arc::new(HandleShared { id, state, shard })
+        });
+        ConnectionHandle { shared: shared.clone() }
+    }
+
+    /// The same, for an answer.
+    pub(super) fn answer(&mut self, key: usize, id: ConnectionId, limit: usize) -> Answer {
+        let handle = self.handle(key, id, limit);
+        handle.shared.state.answer_begins();
+        Answer { handle }
+    }
+
+    fn shared(&self, key: usize) -> Option<&HandleShared> {
+        self.connections.get(key)?.as_deref()
+    }
+
+    /// Whether a connection has answers due.
+    pub(super) fn is_answer_due(&self, key: usize) -> bool {
+        self.shared(key).is_some_and(|shared| shared.state.is_answer_due())
+    }
+
+    /// A connection has so many unsent bytes, which its handles must take into account.
+    pub(super) fn has_unsent(&self, key: usize, bytes: usize) {
+        if let Some(shared) = self.shared(key) {
+            shared.state.has_unsent(bytes);
+        }
+    }
+
+    /// A connection is closed.
+    pub(super) fn end_connection(&mut self, key: usize) {
+        if let Some(shared) = self.connections.get_mut(key).and_then(Option::take) {
+            shared.state.close();
+        }
+    }
+}
+
+/// No further command is accepted, and those that wait are dropped.
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.commands.queue.close(drop);
+    }
+}
+
+impl Worker {
+    /// Does what handles asked for, at most some of it; returns how much.
+    pub(super) fn take_commands(&mut self, registry: &mut Registry<Self>) -> u64 {
+        self.shard.call.begin_for_shard();
+        let commands = self.shard.handles.commands.clone();
+        // Handles do not wait for room.
+        let taken = commands.queue.take(COMMANDS_PER_TURN_MAX, |command| {
+            let id = command.to.id;
+            let mut shard = self.shard.during(registry);
+            let Some(key) = shard.key_of(id) else { return };
+            match &command.action {
+                Action::Send(Bytes::Copied(bytes)) => shard.send_accepted(key, bytes),
+                Action::Send(Bytes::Shared(bytes)) => shard.send_shared_accepted(key, bytes),
+                Action::Close => shard.choose(key, NextStep::Close),
+                Action::Abort => shard.choose(key, NextStep::Fail(CloseReason::Aborted)),
+            }
+        });
+        taken.items as u64
+    }
+}
+
+impl fmt::Debug for ConnectionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("id", &self.handle.id()).finish_non_exhaustive()
+    }
+}
