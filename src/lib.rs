@@ -139,3 +139,8 @@ pub use rate_limit::{RateLimit, RateLimitError};
 #[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The code of the guide, too.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../docs/SERVICE.md")]
+struct ServiceGuide;

@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transport", &["buffer", "event", "tls"]),
     ("accept", &["error"]),
     ("rate_limit", &[]),
-    ("connect", &["sync"]),
+    ("connect", &["base", "event", "sync"]),
     (
         "bufferevent",
         &[
@@ -151,7 +151,7 @@ const SERVER_ORDER: &[&str] = &[
     "placement",
     "config",
     "listener",
-    "service",
+    "peer_address",
     "stats",
     "proxy_protocol",
     "source_limit",
@@ -160,6 +160,7 @@ const SERVER_ORDER: &[&str] = &[
     "refusals",
     "accept",
     "shard",
+    "service",
     "thread",
     "threads",
     "admin",

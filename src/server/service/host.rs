@@ -72,7 +72,6 @@ impl<S: Service> Host<S> {
         let called = catch_panic(|| call(service, &mut session, &mut connection));
         // After a panic, too: the session is passed to `close`.
         own.sessions[key] = Some(session);
-        own.wake_posted();
         called
     }
 
@@ -83,9 +82,7 @@ impl<S: Service> Host<S> {
         call: impl FnOnce(&mut S, &mut Shard<'_, S>) -> T,
     ) -> Option<T> {
         let Self { service, own } = self;
-        let called = catch_panic(|| call(service, &mut Shard::new(shard, own)));
-        own.wake_posted();
-        called
+        catch_panic(|| call(service, &mut Shard::new(shard, own)))
     }
 }
 
@@ -98,13 +95,6 @@ impl<S: Service> HostState<S> {
     /// The session of a dial that has ended.
     pub(super) fn end_dial(&mut self, dial: usize) -> Option<S::Session> {
         self.dialed.get_mut(dial)?.take()
-    }
-
-    #[inline(always)]
-    fn wake_posted(&mut self) {
-        if self.messages.has_posted {
-            self.messages.wake_posted();
-        }
     }
 }
 
@@ -128,9 +118,7 @@ fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
 impl<S: Service> Hosted for Host<S> {
     fn open(&mut self, shard: ShardMut<'_>, key: usize) -> Option<()> {
         let Self { service, own } = self;
-        let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)));
-        own.wake_posted();
-        let session = session?;
+        let session = catch_panic(|| service.open(&mut Connection::new(shard, own, key)))?;
         put(&mut own.sessions, key, session);
         Some(())
     }
@@ -221,6 +209,10 @@ impl<S: Service> Hosted for Host<S> {
             panics += u64::from(handled.is_none());
         }
         TakenMessages { messages: messages as u64, panics }
+    }
+
+    fn wake_posted(&mut self) {
+        self.own.messages.wake_posted();
     }
 
     fn messages_refused(&self) -> u64 {

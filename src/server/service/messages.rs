@@ -147,9 +147,7 @@ impl<M> fmt::Debug for MessageSender<M> {
 pub(super) struct Messages<M: Send> {
     sender: MessageSender<M>,
     pub(super) shard: usize,
-    /// Whether a shard was posted to since the last wake.
-    pub(super) has_posted: bool,
-    /// By shard.
+    /// By shard: whether it was posted to since the last wake.
     posted: Vec<bool>,
     /// By shard: whether its queue was full.
     full: Vec<bool>,
@@ -160,18 +158,17 @@ pub(super) struct Messages<M: Send> {
 impl<M: Send> Messages<M> {
     pub(super) fn new(sender: MessageSender<M>, shard: usize) -> Self {
         let none = || vec![false; sender.count()];
-        Self { shard, has_posted: false, posted: none(), full: none(), refused: 0, sender }
+        Self { shard, posted: none(), full: none(), refused: 0, sender }
     }
 
     pub(super) fn sender(&self) -> &MessageSender<M> {
         &self.sender
     }
 
-    /// Posts a message. The shard is woken after the callback.
+    /// Posts a message. The caller wakes the shard later.
     pub(super) fn post(&mut self, shard: usize, message: M) -> Result<(), PostError<M>> {
         let posted = self.sender.push(shard, message);
         if matches!(posted, Ok(()) | Err(PostError::Full(_))) {
-            self.has_posted = true;
             self.posted[shard] = true;
             self.full[shard] |= posted.is_err();
             self.refused += u64::from(posted.is_err());
@@ -187,9 +184,7 @@ impl<M: Send> Messages<M> {
     }
 
     /// Wakes each shard that was posted to, once.
-    #[cold]
     pub(super) fn wake_posted(&mut self) {
-        self.has_posted = false;
         for shard in 0..self.posted.len() {
             if std::mem::take(&mut self.posted[shard]) {
                 self.sender.wake(shard);

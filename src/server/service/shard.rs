@@ -190,13 +190,15 @@ impl<S: Service> Shard<'_, S> {
 /// Messages between shards.
 impl<S: Service> Shard<'_, S> {
     /// Posts a message to a shard, perhaps this one, which gets it in
-    /// [`Service::message`]. The shard is woken after the callback, once for all that was posted.
+    /// [`Service::message`]. The shard is woken after the callbacks of this turn of the loop, once
+    /// for all that was posted.
     ///
     /// # Errors
     ///
     /// [`PostError`], with the message. After [`PostError::Full`], [`Service::room`] is called once
     /// half of the queue is empty.
     pub fn post(&mut self, shard: usize, message: S::Message) -> Result<(), PostError<S::Message>> {
+        self.shard.wake_posted_later();
         self.own.messages.post(shard, message)
     }
 
@@ -210,6 +212,7 @@ impl<S: Service> Shard<'_, S> {
     where
         S::Message: Clone,
     {
+        self.shard.wake_posted_later();
         self.own.messages.broadcast(message)
     }
 

@@ -47,6 +47,8 @@ pub(in crate::server) trait Hosted: Send {
     fn close(&mut self, shard: ShardMut<'_>, key: usize, closed: Closed) -> Option<()>;
     /// Passes at most `limit` messages of other shards, and notes which queues have room again.
     fn take_messages(&mut self, shard: ShardMut<'_>, limit: usize) -> TakenMessages;
+    /// Wakes the shards to which the service posted.
+    fn wake_posted(&mut self);
     /// How many messages the service could not post, because a queue was full.
     fn messages_refused(&self) -> u64;
     /// Does a part of the background job; returns whether there is more.
@@ -175,38 +177,40 @@ pub(super) fn call<T>(
     let ShardState { call: current, connections, .. } = &mut *shard.state;
     current.begin(&connections[key], key);
     let answer = call(host, shard.reborrow());
-    shard.state.call_ended(key, answer).0
+    shard.state.call_ended(key, answer)
 }
 
 impl ShardState {
-    /// Ends a callback: sends what it collected, unless it panicked or failed. Also returns its
-    /// connection.
+    /// Ends a callback: sends what it collected, unless it panicked or failed.
+    pub(super) fn call_ended<T>(&mut self, key: usize, answer: Option<T>) -> Called<T> {
+        let Some(answer) = answer else { return Err(self.call.discard()) };
+        if self.call.has_failed() {
+            return Err(self.call.discard());
+        }
+        self.send_buffered(key).0.map(|()| answer)
+    }
+
+    /// Sends what the callback collected. Also returns its connection.
     #[inline(always)]
-    pub(super) fn call_ended<T>(
+    pub(super) fn send_buffered(
         &mut self,
         key: usize,
-        answer: Option<T>,
-    ) -> (Called<T>, &mut ConnectionState) {
+    ) -> (Result<(), CloseReason>, &mut ConnectionState) {
         let Self { call, connections, limits, byte_rates, stats, .. } = self;
         let connection = &mut connections[key];
-        let Some(answer) = answer else { return (Err(call.discard()), connection) };
-        if call.has_failed() {
-            return (Err(call.discard()), connection);
+        let buffered = &call.buffered;
+        if buffered.is_empty() {
+            return (Ok(()), connection);
         }
-        if !call.buffered.is_empty() {
-            let mut output = output(connection, key, limits, byte_rates, stats);
-            let allowed = output.allowed;
-            let written = output.send(&call.buffered);
-            let sent = allowed - output.allowed;
-            if let Some(rates) = byte_rates {
-                rates.count(key, Direction::Write, sent);
-            }
-            call.buffered.clear();
-            if let Err(reason) = written {
-                return (Err(reason), connection);
-            }
-        }
-        (Ok(answer), connection)
+        let written = if byte_rates.is_none() {
+            let ConnectionState { transport, pending, .. } = &mut *connection;
+            let (allowed, bytes_out) = (usize::MAX, &mut stats.bytes_out);
+            Output { transport, pending, limits, allowed, bytes_out }.send(buffered)
+        } else {
+            write(connection, key, limits, byte_rates, stats, |out| out.send(buffered))
+        };
+        call.buffered.clear();
+        (written, connection)
     }
 
     /// The output side of a connection.
@@ -245,15 +249,11 @@ impl ShardState {
 
     /// Sends what the callback of this connection has collected, before something else is sent.
     pub(super) fn flush_buffered(&mut self, key: usize) {
-        let Self { call, connections, limits, byte_rates, stats, .. } = self;
-        let connection = &mut connections[key];
-        if call.buffered.is_empty() || call.has_failed() {
+        if self.call.buffered.is_empty() || self.call.has_failed() {
             return;
         }
-        let bytes = &call.buffered;
-        let written = write(connection, key, limits, byte_rates, stats, |out| out.send(bytes));
-        call.buffered.clear();
-        call.sent(connection, written);
+        let written = self.send_buffered(key).0;
+        self.call.sent(&self.connections[key], written);
     }
 
     /// Sends to the connection of the callback what is not just collected.
@@ -297,7 +297,6 @@ impl Call {
     }
 }
 
-#[inline(always)]
 fn output<'a>(
     connection: &'a mut ConnectionState,
     key: usize,
@@ -316,7 +315,6 @@ fn output<'a>(
 }
 
 /// Writes to the output of a connection, and counts what was sent for the byte rates.
-#[inline(always)]
 fn write(
     connection: &mut ConnectionState,
     key: usize,

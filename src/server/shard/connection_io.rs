@@ -1,4 +1,5 @@
-//! The I/O of a connection: reading, calling its service, sending, pausing.
+//! The I/O of a connection: its events, reading, and calling its service. `sending.rs` sends what
+//! is pending.
 //!
 //! A connection is in one [`Stage`] at a time: it reads, sends, or waits for a timer. The next step
 //! of its service moves it to another stage.
@@ -9,7 +10,7 @@ use std::time::Instant;
 use super::call::{Called, Hosted, NextStep, call};
 use super::close_reason::CloseReason;
 use super::connection_mut::ConnectionMut;
-use super::connection_state::{OutputEnd, Stage};
+use super::connection_state::Stage;
 use super::proxy_header::{self, HeaderProgress};
 use super::service_timers::{TimerId, TimerOwner};
 use super::shard_mut::ShardMut;
@@ -61,16 +62,6 @@ pub(super) fn on_service_timer(registry: &mut Registry<Worker>, worker: &mut Wor
         }
         None => {}
     }
-}
-
-/// How much of the pending output was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    All,
-    /// The socket takes no more now.
-    Some,
-    /// The connection is closed, or waits for a byte rate.
-    NotNow,
 }
 
 /// The events.
@@ -143,7 +134,7 @@ impl ConnectionMut<'_> {
 impl ConnectionMut<'_> {
     /// Starts the timer after which the byte rates allow more, in place of the deadline of a
     /// message. No deadline runs until then, because it is the server that is slow.
-    fn await_byte_rate(&mut self, way: Direction) {
+    pub(super) fn await_byte_rate(&mut self, way: Direction) {
         let ShardState { connections, byte_rates, handoff, .. } = &mut self.worker.shard;
         let Some(rates) = byte_rates else { return };
         let wait = rates.wait(self.key, way);
@@ -229,12 +220,16 @@ impl ConnectionMut<'_> {
         call.begin(connection, key);
         let during = ShardMut { state: shard, registry: self.registry };
         let answer = host.receive(during, key, input);
-        let (received, connection) = shard.call_ended(key, answer);
-        let reads_on = connection.only_reads();
-        if received == Ok(length) && shard.call.next_step == NextStep::Continue && reads_on {
+        let received = if answer == Some(length) && shard.call.next_step == NextStep::Continue {
             // As nearly always.
-            return may_bring_more;
-        }
+            let (sent, connection) = shard.send_buffered(key);
+            if sent.is_ok() && connection.only_reads() {
+                return may_bring_more;
+            }
+            sent.map(|()| length)
+        } else {
+            shard.call_ended(key, answer)
+        };
         let received = received.and_then(|consumed| {
             let ShardState { connections, limits, .. } = shard;
             let kept = connections[key].keep_unconsumed(&input[consumed..], &limits.memory);
@@ -304,7 +299,7 @@ impl ConnectionMut<'_> {
 
     /// Passes unconsumed input to the service, and keeps what it does not consume; returns whether
     /// the connection still reads.
-    fn receive_unconsumed(&mut self) -> bool {
+    pub(super) fn receive_unconsumed(&mut self) -> bool {
         let Some(mut unconsumed) = self.unconsumed.take() else { return true };
         let key = self.key;
         let received = self.call(|host, shard| host.receive(shard, key, &unconsumed));
@@ -427,7 +422,7 @@ impl ConnectionMut<'_> {
     }
 
     /// Resumes the service after a pause, or after everything was sent.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         let key = self.key;
         let resumed = self.call(|host, shard| host.resume(shard, key));
         self.apply_or_read(resumed);
@@ -443,7 +438,7 @@ impl ConnectionMut<'_> {
     }
 
     /// Calls the service because output that was pending is sent.
-    fn output_was_sent(&mut self) {
+    pub(super) fn output_was_sent(&mut self) {
         let key = self.key;
         let called = self.call(|host, shard| host.sent(shard, key));
         self.apply_or_fail(called);
@@ -484,7 +479,7 @@ impl ConnectionMut<'_> {
         }
     }
 
-    fn take_step(&mut self, next_step: NextStep) {
+    pub(super) fn take_step(&mut self, next_step: NextStep) {
         match next_step {
             NextStep::Continue => {}
             NextStep::Read if self.stage == Stage::Reading && !self.ended => {}
@@ -502,135 +497,9 @@ impl ConnectionMut<'_> {
         }
     }
 
-    fn stop_reading(&mut self, stage: Stage) {
+    pub(super) fn stop_reading(&mut self, stage: Stage) {
         let key = self.key;
         self.shard().stop_reading(key, stage);
-    }
-}
-
-/// Sending, and reading again.
-impl ConnectionMut<'_> {
-    /// Sends what is pending, because the socket takes output.
-    fn send_pending(&mut self) {
-        if self.write_pending() != Written::All {
-            return;
-        }
-        match self.stage {
-            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
-            Stage::Sending(NextStep::Close) => self.take_step(NextStep::Close),
-            Stage::Sending(next_step) => {
-                self.output_was_sent();
-                let is_unchanged = self.is_open() && self.stage == Stage::Sending(next_step);
-                if is_unchanged && self.pending.is_none() {
-                    self.take_step(next_step.or_read());
-                }
-            }
-            Stage::Handshake { .. } => self.handshake(),
-            _ => {
-                self.free_writable();
-                self.output_was_sent();
-            }
-        }
-    }
-
-    /// Sends what was collected while callbacks of others ran, and ends the output if it is to end.
-    pub(super) fn flush(&mut self) {
-        if self.writable.is_some() {
-            return;
-        }
-        match (self.write_pending(), self.stage) {
-            (Written::All, Stage::Sending(next_step)) => self.take_step(next_step.or_read()),
-            (Written::Some, _) => self.begin_sending(NextStep::Continue),
-            (Written::All | Written::NotNow, _) => {}
-        }
-    }
-
-    /// Writes what the socket takes, and ends the output if it is to end then.
-    fn write_pending(&mut self) -> Written {
-        let ShardState { connections, byte_rates: rates, stats, handles, .. } =
-            &mut self.worker.shard;
-        let connection = &mut connections[self.key];
-        if let Some(pending) = &mut connection.pending {
-            let allowed = rates
-                .as_mut()
-                .map_or(usize::MAX, |rates| rates.allowed(self.key, Direction::Write));
-            // What TLS has encrypted already is sent in any case.
-            if allowed == 0 && !pending.is_empty() {
-                self.delay_sending();
-                return Written::NotNow;
-            }
-            let sent = match pending.write_to(&connection.transport, allowed) {
-                Ok(sent) => sent,
-                Err(error) => {
-                    self.fail(CloseReason::of_io(&error));
-                    return Written::NotNow;
-                }
-            };
-            if let Some(rates) = rates {
-                rates.count(self.key, Direction::Write, sent);
-            }
-            connection.active_since_tick |= sent > 0;
-            stats.bytes_out += sent as u64;
-            handles.has_unsent(self.key, pending.len());
-            if !pending.is_empty() || connection.transport.unsent() > 0 {
-                return Written::Some;
-            }
-            connection.pending = None;
-        }
-        if self.output_end == OutputEnd::Requested {
-            self.output_end = OutputEnd::Ended;
-            // A peer that has gone needs no end.
-            let _ = self.transport.end_write();
-            self.hold_unsent();
-        }
-        if self.pending.is_none() { Written::All } else { Written::Some }
-    }
-
-    /// Sends nothing until the byte rates allow more. It reads nothing meanwhile either, because it
-    /// has one timer.
-    #[cold]
-    fn delay_sending(&mut self) {
-        self.worker.shard.stats.writes_delayed += 1;
-        self.free_writable();
-        match self.stage {
-            Stage::Reading => self.stop_reading(Stage::Sending(NextStep::Continue)),
-            // Its timer runs already, and ends in this state or in another that sends.
-            Stage::ReadDelayed | Stage::Pausing => return,
-            _ => {}
-        }
-        self.await_byte_rate(Direction::Write);
-    }
-
-    /// Waits until everything is sent, and takes the next step then.
-    pub(super) fn begin_sending(&mut self, next_step: NextStep) {
-        let key = self.key;
-        if let Err(reason) = self.shard().begin_sending(key, next_step) {
-            self.fail(reason);
-        }
-    }
-
-    /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
-    fn begin_reading(&mut self) {
-        self.free_timer();
-        if self.ended && self.pending.is_none() {
-            // The peer can send nothing more.
-            self.finish(CloseReason::Closed);
-            return;
-        }
-        if self.pending.is_some() {
-            if !self.watch_writable() {
-                return;
-            }
-        } else {
-            self.free_writable();
-        }
-        self.stage = Stage::Reading;
-        let deadlines = self.worker.shard.deadlines;
-        let deadline =
-            if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
-        if self.watch(self.readable, deadline) && self.receive_unconsumed() {
-            self.read_received_later();
-        }
     }
 }
 

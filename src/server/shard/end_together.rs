@@ -108,7 +108,7 @@ mod tests {
     }
 }
 
-/// T10: a shard that dials while the others end is either seen by them, or does not dial.
+/// T12: a shard that dials while the others end is either seen by them, or does not dial.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::thread;
@@ -134,7 +134,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_t10_a_shard_that_dials_is_seen_by_those_that_end_or_does_not_dial() {
+    fn loom_t12_a_shard_that_dials_is_seen_by_those_that_end_or_does_not_dial() {
         model(EndTogether::enter);
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `worker.rs` runs the thread of a shard, whose state is in `shard_state.rs`. A worker owns a
 //! connection from its adoption (`adopt.rs`) over its TLS handshake (`tls/`) and its I/O
-//! (`connection_io.rs`) to its close (`connection_mut.rs`). `call.rs` calls the service, which may
-//! then do what `shard_mut.rs` offers.
+//! (`connection_io.rs`, `sending.rs`) to its close (`connection_mut.rs`). `call.rs` calls the
+//! service, which may then do what `shard_mut.rs` offers.
 
 pub(super) mod adopt;
 mod after_callbacks;
@@ -24,6 +24,7 @@ mod free_memory;
 pub(super) mod handles;
 mod output;
 mod proxy_header;
+mod sending;
 pub(super) mod service_timers;
 pub(super) mod shard_mut;
 mod shard_state;

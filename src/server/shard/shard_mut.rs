@@ -349,6 +349,14 @@ impl ShardMut<'_> {
     }
 }
 
+/// Messages.
+impl ShardMut<'_> {
+    /// Wakes the shards to which the service posts, once no callback runs.
+    pub(in crate::server) fn wake_posted_later(&mut self) {
+        self.state.after_callbacks.wake_posted(self.registry);
+    }
+}
+
 /// The background job.
 impl ShardMut<'_> {
     /// Runs the background job in the next turn.

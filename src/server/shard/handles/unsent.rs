@@ -102,7 +102,7 @@ mod tests {
     }
 }
 
-/// T11: a drain that finds no answer due finds what the answer sent.
+/// T13: a drain that finds no answer due finds what the answer sent.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
@@ -136,7 +136,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_t11_a_drain_that_finds_no_answer_due_finds_what_was_sent() {
+    fn loom_t13_a_drain_that_finds_no_answer_due_finds_what_was_sent() {
         model(HandleState::answer_ended, HandleState::is_answer_due);
     }
 
@@ -164,7 +164,7 @@ mod loom_models {
 
     /// Two handles acquire, and the shard releases: nothing is left, and the limit held.
     #[test]
-    fn loom_t11_what_is_queued_is_exact() {
+    fn loom_t13_what_is_queued_is_exact() {
         loom::model(|| {
             let state = Arc::new(HandleState::new(10));
             let sender = thread::spawn({
