@@ -84,6 +84,12 @@ impl<S: Service> Host<S> {
         let Self { service, own } = self;
         catch_panic(|| call(service, &mut Shard::new(shard, own)))
     }
+
+    fn pass(&mut self, message: S::Message, shard: ShardMut<'_>, taken: &mut TakenMessages) {
+        taken.messages += 1;
+        let handled = self.without_session(shard, |service, shard| service.message(message, shard));
+        taken.panics += u64::from(handled.is_none());
+    }
 }
 
 impl<S: Service> HostState<S> {
@@ -194,21 +200,23 @@ impl<S: Service> Hosted for Host<S> {
     }
 
     fn take_messages(&mut self, mut shard: ShardMut<'_>, limit: usize) -> TakenMessages {
-        let mut panics = 0;
         let (own, sender) = (self.own.messages.shard, self.own.messages.sender().clone());
-        let messages = sender.take(own, limit, |message| {
-            let handled = self.without_session(shard.reborrow(), |service, shard| {
-                service.message(message, shard);
-            });
-            panics += u64::from(handled.is_none());
-        });
+        let mut taken = TakenMessages::default();
+        sender.take(own, limit, |message| self.pass(message, shard.reborrow(), &mut taken));
         while let Some(full) = self.own.messages.next_with_room() {
             let handled = self.without_session(shard.reborrow(), |service, shard| {
                 service.room(full, shard);
             });
-            panics += u64::from(handled.is_none());
+            taken.panics += u64::from(handled.is_none());
         }
-        TakenMessages { messages: messages as u64, panics }
+        taken
+    }
+
+    fn take_last_messages(&mut self, mut shard: ShardMut<'_>) -> TakenMessages {
+        let (own, sender) = (self.own.messages.shard, self.own.messages.sender().clone());
+        let mut taken = TakenMessages::default();
+        sender.close(own, |message| self.pass(message, shard.reborrow(), &mut taken));
+        taken
     }
 
     fn wake_posted(&mut self) {

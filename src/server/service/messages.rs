@@ -117,6 +117,12 @@ impl<M: Send> MessageSender<M> {
         taken.items
     }
 
+    /// Closes the queue of the shard that calls this, and takes what is in it.
+    pub(super) fn close(&self, shard: usize, receive: impl FnMut(M)) {
+        self.queues[shard].close(receive);
+        self.wake_all();
+    }
+
     fn wake_all(&self) {
         (0..self.count()).for_each(|shard| self.wake(shard));
     }
@@ -204,7 +210,6 @@ impl<M: Send> Messages<M> {
 
 impl<M: Send> Drop for Messages<M> {
     fn drop(&mut self) {
-        self.sender.queues[self.shard].close(drop);
-        self.sender.wake_all();
+        self.sender.close(self.shard, drop);
     }
 }

@@ -51,6 +51,8 @@ pub(in crate::server) trait Hosted: Send {
     fn wake_posted(&mut self);
     /// How many messages the service could not post, because a queue was full.
     fn messages_refused(&self) -> u64;
+    /// Passes all messages that are left. Nothing can be posted to the shard any more.
+    fn take_last_messages(&mut self, shard: ShardMut<'_>) -> TakenMessages;
     /// Does a part of the background job; returns whether there is more.
     fn background(&mut self, shard: ShardMut<'_>) -> Option<bool>;
     fn start(&mut self, shard: ShardMut<'_>) -> Option<()>;
@@ -126,7 +128,7 @@ impl Call {
     pub(super) fn begin(&mut self, connection: &ConnectionState, key: usize) {
         self.key = key;
         self.next_step = NextStep::Continue;
-        self.collects = connection.pending.is_none();
+        self.collects = connection.collects_output();
     }
 
     /// A callback begins that is of no connection.
@@ -290,7 +292,7 @@ impl Call {
 
     /// Output was written to the connection of the callback.
     pub(super) fn sent(&mut self, connection: &ConnectionState, written: Result<(), CloseReason>) {
-        self.collects = connection.pending.is_none();
+        self.collects = connection.collects_output();
         if let Err(reason) = written {
             self.fail(reason);
         }

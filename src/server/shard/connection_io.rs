@@ -471,6 +471,11 @@ impl ConnectionMut<'_> {
 
     /// Takes the next step of the service, once its output is sent.
     pub(super) fn apply(&mut self, next_step: NextStep) {
+        // A connection that is being closed may only be closed sooner.
+        let closes = self.stage == Stage::Sending(NextStep::Close);
+        if closes && !matches!(next_step, NextStep::Fail(_)) {
+            return;
+        }
         let reads_on = next_step == NextStep::Read && self.reads_while_sending;
         if self.pending.is_some() && !reads_on {
             self.begin_sending(next_step);

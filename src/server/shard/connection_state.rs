@@ -138,6 +138,12 @@ impl ConnectionState {
         self.transport.tls_facts()
     }
 
+    /// Whether its callbacks may collect output: none is pending, and it has not ended.
+    #[inline(always)]
+    pub(super) fn collects_output(&self) -> bool {
+        self.pending.is_none() && self.output_end == OutputEnd::Open
+    }
+
     /// Whether more output may be given: it has not ended, and the connection is not being closed.
     pub(super) fn takes_output(&self) -> bool {
         let closes = matches!(self.stage, Stage::Closing(_) | Stage::Sending(NextStep::Close));

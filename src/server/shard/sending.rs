@@ -121,9 +121,12 @@ impl ConnectionMut<'_> {
     /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
     pub(super) fn begin_reading(&mut self) {
         self.free_timer();
-        if self.ended && self.pending.is_none() {
+        if self.ended {
             // The peer can send nothing more.
-            self.finish(CloseReason::Closed);
+            match self.pending {
+                None => self.finish(CloseReason::Closed),
+                Some(_) => self.begin_sending(NextStep::Close),
+            }
             return;
         }
         if self.pending.is_some() {

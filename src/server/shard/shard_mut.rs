@@ -318,7 +318,7 @@ impl ShardMut<'_> {
             return Err(SendError::Closed);
         }
         if self.state.call.is_of(key) {
-            self.state.call.collects = self.connection(key).pending.is_none();
+            self.state.call.collects = self.connection(key).collects_output();
             return Ok(());
         }
         self.connection_mut(key).active_since_tick = true;

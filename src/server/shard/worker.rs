@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core_affinity::CoreId;
 
 use super::byte_rates::TotalByteRate;
-use super::call::Hosted;
+use super::call::{Hosted, TakenMessages};
 use super::end_together::EndTogether;
 use super::shard_mut::ShardMut;
 use super::shard_state::ShardState;
@@ -96,8 +96,7 @@ impl Worker {
         worker.shard.stats.core = pinned.map(|core| core.id);
         worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
-        // What other shards posted before they ended.
-        while worker.take_messages(base.registry()) > 0 {}
+        worker.take_last_messages(base.registry());
         worker.call_for_shard(base.registry(), |host, shard| host.stop(shard));
         Ok(worker.results(base.registry()))
     }
@@ -127,6 +126,18 @@ impl Worker {
         self.shard.call.begin_for_shard();
         let shard = ShardMut { state: &mut self.shard, registry };
         let taken = self.host.take_messages(shard, MESSAGES_PER_TURN_MAX);
+        self.count_messages(taken)
+    }
+
+    /// Passes what other shards posted before all have ended.
+    fn take_last_messages(&mut self, registry: &mut Registry<Self>) {
+        self.shard.call.begin_for_shard();
+        let shard = ShardMut { state: &mut self.shard, registry };
+        let taken = self.host.take_last_messages(shard);
+        self.count_messages(taken);
+    }
+
+    fn count_messages(&mut self, taken: TakenMessages) -> u64 {
         self.shard.stats.messages += taken.messages;
         self.shard.stats.errors.panicked += taken.panics;
         taken.messages
