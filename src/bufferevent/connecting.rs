@@ -1,15 +1,13 @@
 //! Connecting a bufferevent: by address, by host name, or to a unix socket.
 //!
-//! Meanwhile both directions are suspended. `crate::connect` decides which address to try when, and
-//! opens the sockets. Here are the events and the timer of that. The result is an event: connected,
-//! or an error.
+//! Meanwhile both directions are suspended. `crate::connect` does the work, and here its events
+//! reach it. The result is an event: connected, or an error.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -22,15 +20,9 @@ use super::state::{Bufferevent, Kind};
 use super::table::{BuffereventId, HasBufferevents};
 use super::what::What;
 use crate::base::Registry;
-use crate::connect::{
-    ATTEMPT_DELAY, ConnectAttempts, ConnectError, Lookup, Resolver, Step, interleave, outcome,
-    start_connect,
-};
-use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::connect::{ConnectError, ConnectEvents, Connector, Progress, Resolver};
+use crate::event::Fired;
 use crate::transport::Transport;
-
-/// A lookup without a deadline has a timer of this length, so that the loop does not end meanwhile.
-const LONG: Duration = Duration::from_secs(3600);
 
 /// Where to connect to.
 enum Target<'a> {
@@ -51,23 +43,14 @@ impl fmt::Display for Target<'_> {
 pub(super) struct Connecting {
     /// Distinguishes this connect from an earlier one of the same bufferevent.
     number: u64,
-    /// The host as messages name it.
-    host: String,
-    began: Instant,
-    timeout: Option<Duration>,
-    stage: Stage,
-    timer: EventId,
+    connector: Connector,
 }
 
-enum Stage {
-    LookingUp(#[expect(dead_code, reason = "dropping it cancels the lookup")] Lookup),
-    Trying { attempts: ConnectAttempts, running: Vec<Attempt> },
-}
-
-struct Attempt {
-    index: usize,
-    socket: Socket,
-    event: EventId,
+impl BuffereventId {
+    /// The events of its connect.
+    fn connect_events<C: HasBufferevents>(self) -> ConnectEvents<C> {
+        ConnectEvents { token: self.token(), on_attempt, on_timer }
+    }
 }
 
 /// Connecting (libevent: `bufferevent_socket_connect` and its siblings).
@@ -144,9 +127,11 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         let (table, registry, id) = self.parts();
         table.connects += 1;
         let number = table.connects;
-        let host = target.to_string();
-        let stage = match target {
-            Target::Address(address) => Ok(Stage::trying(&host, vec![address], timeout)),
+        let events = id.connect_events();
+        let connector = match target {
+            Target::Address(address) => {
+                Ok(Connector::to_address(registry, &events, address, timeout))
+            }
             Target::Host(name, port) => {
                 let remote = registry.remote();
                 let resolver = table.resolver.get_or_insert_with(Resolver::new);
@@ -156,17 +141,13 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
                         looked_up(registry, cx, id, number, addresses);
                     });
                 });
-                lookup.map(Stage::LookingUp)
+                let host = target.to_string();
+                lookup.map(|lookup| Connector::to_host(registry, &events, host, lookup, timeout))
             }
         };
         let state = table.resolve(id)?;
-        match stage {
-            Ok(stage) => {
-                let timer = registry.create(EventSpec::timer().token(id.token()), on_timer);
-                let began = registry.now();
-                let connecting = Connecting { number, host, began, timeout, stage, timer };
-                state.begin_connect(registry, id, connecting);
-            }
+        match connector {
+            Ok(connector) => state.begin_connect(registry, id, Connecting { number, connector }),
             Err(error) => state.fail_connect(registry, error),
         }
         self.note_change();
@@ -188,28 +169,10 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
     }
 }
 
-impl Stage {
-    fn trying(host: &str, addresses: Vec<SocketAddr>, timeout: Option<Duration>) -> Self {
-        let addresses = interleave(addresses);
-        let attempts = ConnectAttempts::new(host, addresses, ATTEMPT_DELAY, timeout, 0);
-        Self::Trying { attempts, running: Vec::new() }
-    }
-}
-
 impl Connecting {
-    fn elapsed_ns(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.began).as_nanos();
-        u64::try_from(elapsed).unwrap_or(u64::MAX)
-    }
-
     /// Ends it: frees its events, and closes its sockets.
     pub(super) fn cancel<C>(self, registry: &mut Registry<C>) {
-        registry.free(self.timer);
-        if let Stage::Trying { running, .. } = self.stage {
-            for attempt in running {
-                registry.free(attempt.event);
-            }
-        }
+        self.connector.cancel(registry);
     }
 }
 
@@ -217,7 +180,9 @@ impl Connecting {
 fn on_attempt<C: HasBufferevents>(registry: &mut Registry<C>, cx: &mut C, fired: Fired) {
     let Some(id) = BuffereventId::from_token(fired.token) else { return };
     if let Some(state) = cx.bufferevents().state_mut(id) {
-        state.attempt_ended(registry, id, fired.id);
+        state.advance_connect(registry, id, |connector, registry, events| {
+            connector.attempt_ended(registry, events, fired.id)
+        });
         serve_from(registry, cx, fired.id, Some((id, false)));
     }
 }
@@ -226,7 +191,7 @@ fn on_attempt<C: HasBufferevents>(registry: &mut Registry<C>, cx: &mut C, fired:
 fn on_timer<C: HasBufferevents>(registry: &mut Registry<C>, cx: &mut C, fired: Fired) {
     let Some(id) = BuffereventId::from_token(fired.token) else { return };
     if let Some(state) = cx.bufferevents().state_mut(id) {
-        state.continue_connect(registry, id);
+        state.advance_connect(registry, id, Connector::advance);
         serve_from(registry, cx, fired.id, Some((id, false)));
     }
 }
@@ -247,16 +212,9 @@ fn looked_up<C: HasBufferevents>(
     if connecting.number != number {
         return;
     }
-    match addresses {
-        Ok(addresses) => {
-            connecting.stage = Stage::trying(&connecting.host, addresses, connecting.timeout);
-            state.continue_connect(registry, id);
-        }
-        Err(source) => {
-            let host = connecting.host.clone();
-            state.fail_connect(registry, ConnectError::Lookup { host, source });
-        }
-    }
+    state.advance_connect(registry, id, |connector, registry, events| {
+        connector.looked_up(registry, events, addresses)
+    });
     table.mark_changed(registry, id);
 }
 
@@ -272,79 +230,26 @@ impl<C: HasBufferevents> Bufferevent<C> {
         socket.connecting = Some(Box::new(connecting));
         self.read.suspended |= Suspended::CONNECT;
         self.write.suspended |= Suspended::CONNECT;
-        self.continue_connect(registry, id);
+        self.advance_connect(registry, id, Connector::advance);
     }
 
-    /// Does what is to be done now.
-    fn continue_connect(&mut self, registry: &mut Registry<C>, id: BuffereventId) {
-        loop {
-            let now = registry.now();
-            let Kind::Socket(SocketState { connecting: Some(connecting), .. }) = &mut self.kind
-            else {
-                return;
-            };
-            let now_ns = connecting.elapsed_ns(now);
-            let timer = connecting.timer;
-            let (timeout, host) = (connecting.timeout, &connecting.host);
-            let Stage::Trying { attempts, running } = &mut connecting.stage else {
-                let passed = timeout.filter(|timeout| timeout.as_nanos() <= u128::from(now_ns));
-                let Some(timeout) = passed else {
-                    let left = timeout.unwrap_or(LONG).saturating_sub(Duration::from_nanos(now_ns));
-                    // A timer needs nothing of the kernel.
-                    let _ = registry.add(timer, Some(left.max(Duration::from_millis(1))));
-                    return;
-                };
-                let (host, tried, addresses, first) = (host.clone(), 0, 0, None);
-                let error = ConnectError::TimedOut { host, timeout, tried, addresses, first };
-                self.fail_connect(registry, error);
-                return;
-            };
-            match attempts.next_step(now_ns) {
-                Step::Start(index, address) => match start(registry, id, address) {
-                    Ok((socket, event)) => running.push(Attempt { index, socket, event }),
-                    Err(error) => attempts.failed(index, error, now_ns),
-                },
-                Step::Wait(until_ns) => {
-                    let wait = until_ns.map(|until_ns| until_ns.saturating_sub(now_ns));
-                    let _ = registry.add(timer, Some(wait.map_or(LONG, Duration::from_nanos)));
-                    return;
-                }
-                Step::GiveUp(error) => {
-                    self.fail_connect(registry, error);
-                    return;
-                }
-                Step::Ended => return,
-            }
-        }
-    }
-
-    /// Notes the end of the attempt of this event.
-    fn attempt_ended(&mut self, registry: &mut Registry<C>, id: BuffereventId, event: EventId) {
-        let now = registry.now();
+    fn advance_connect(
+        &mut self,
+        registry: &mut Registry<C>,
+        id: BuffereventId,
+        advance: impl FnOnce(&mut Connector, &mut Registry<C>, &ConnectEvents<C>) -> Progress,
+    ) {
         let Kind::Socket(SocketState { connecting: Some(connecting), .. }) = &mut self.kind else {
             return;
         };
-        let now_ns = connecting.elapsed_ns(now);
-        let Stage::Trying { attempts, running } = &mut connecting.stage else { return };
-        let Some(position) = running.iter().position(|attempt| attempt.event == event) else {
-            return;
-        };
-        // Without an outcome its event stays.
-        let Some(outcome) = outcome(&running[position].socket) else { return };
-        let attempt = running.swap_remove(position);
-        registry.free(attempt.event);
-        match outcome {
-            Ok(()) => {
-                if attempts.connected(attempt.index) {
-                    self.end_connect(registry);
-                    self.attach(registry, id, Transport::new(attempt.socket));
-                    self.report_connected();
-                }
+        match advance(&mut connecting.connector, registry, &id.connect_events()) {
+            Progress::Waits => {}
+            Progress::Connected(socket) => {
+                self.end_connect(registry);
+                self.attach(registry, id, Transport::new(socket));
+                self.report_connected();
             }
-            Err(error) => {
-                attempts.failed(attempt.index, error, now_ns);
-                self.continue_connect(registry, id);
-            }
+            Progress::Failed(error) => self.fail_connect(registry, error),
         }
     }
 
@@ -371,20 +276,4 @@ impl<C: HasBufferevents> Bufferevent<C> {
             connecting.cancel(registry);
         }
     }
-}
-
-/// Starts an attempt. Its event fires when that has ended.
-fn start<C: HasBufferevents>(
-    registry: &mut Registry<C>,
-    id: BuffereventId,
-    address: SocketAddr,
-) -> io::Result<(Socket, EventId)> {
-    let socket = start_connect(address)?;
-    let spec = EventSpec::io(&socket.as_raw_fd(), Interest::WRITE).persist().token(id.token());
-    let event = registry.create(spec, on_attempt);
-    if let Err(error) = registry.add(event, None) {
-        registry.free(event);
-        return Err(io::Error::other(error));
-    }
-    Ok((socket, event))
 }

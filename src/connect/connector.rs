@@ -189,7 +189,8 @@ impl Connector {
         }
     }
 
-    /// How much of the time is left; `None` without a deadline.
+    /// How much of the time is left, for a handshake; `None` without a deadline.
+    #[cfg(feature = "server")]
     pub(crate) fn time_left(&self, now: Instant) -> Option<Duration> {
         self.timeout
             .map(|timeout| timeout.saturating_sub(now.saturating_duration_since(self.began)))

@@ -153,8 +153,8 @@ impl<S: Service> Connection<'_, S> {
     }
 
     /// Receives nothing until [`read`](Self::read) or [`Shard::read`]. Meanwhile no deadline runs,
-    /// and that the peer has gone is noticed only when something is sent to it. After the peer has ended its
-    /// stream, this keeps the connection open: the service must close it.
+    /// and that the peer has gone is noticed only when something is sent to it. After the peer has
+    /// ended its stream, this keeps the connection open: the service must close it.
     pub fn pause(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Pause);
     }
