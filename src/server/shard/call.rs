@@ -178,7 +178,11 @@ pub(super) fn call<T>(
 ) -> Called<T> {
     let ShardState { call: current, connections, .. } = &mut *shard.state;
     current.begin(&connections[key], key);
+    let bytes_out = shard.state.stats.bytes_out;
     let answer = call(host, shard.reborrow());
+    let ShardState { call: current, connections, stats, .. } = &mut *shard.state;
+    // Also if it was sent to another connection, which does no harm.
+    connections[key].has_sent |= !current.buffered.is_empty() || stats.bytes_out != bytes_out;
     shard.state.call_ended(key, answer)
 }
 

@@ -94,7 +94,8 @@ impl ConnectionMut<'_> {
     /// Nothing was received for too long.
     #[cold]
     fn idle_timed_out(&mut self) {
-        if self.worker.shard.handles.is_answer_due(self.key) {
+        let awaits_output = self.worker.shard.handles.awaits_output(self.key);
+        if std::mem::take(&mut self.has_sent) || awaits_output {
             self.watch(self.readable, self.worker.shard.deadlines.idle);
         } else if self.received_any || self.worker.shard.deadlines.first_byte.is_none() {
             self.fail(CloseReason::Idle);
@@ -121,6 +122,9 @@ impl ConnectionMut<'_> {
             Stage::Reading => self.fail(CloseReason::Message),
             Stage::ReadDelayed => self.begin_reading(),
             Stage::Pausing => self.resume(),
+            Stage::Sending(NextStep::Continue) if self.reads_while_sending && !self.ended => {
+                self.begin_reading();
+            }
             Stage::Sending(_) | Stage::Paused => {
                 self.free_timer();
                 self.watch_writable();
@@ -476,7 +480,7 @@ impl ConnectionMut<'_> {
         if closes && !matches!(next_step, NextStep::Fail(_)) {
             return;
         }
-        let reads_on = next_step == NextStep::Read && self.reads_while_sending;
+        let reads_on = next_step == NextStep::Read && self.reads_while_sending && !self.ended;
         if self.pending.is_some() && !reads_on {
             self.begin_sending(next_step);
         } else {
@@ -496,7 +500,10 @@ impl ConnectionMut<'_> {
                 self.stop_reading(Stage::Pausing);
                 self.start_timer(time);
             }
-            NextStep::Pause => self.stop_reading(Stage::Paused),
+            NextStep::Pause => {
+                self.free_writable();
+                self.stop_reading(Stage::Paused);
+            }
             NextStep::Close => self.finish(CloseReason::Closed),
             NextStep::Fail(reason) => self.fail(reason),
         }

@@ -71,6 +71,9 @@ pub(in crate::server) struct ConnectionState {
     pub(super) ended: bool,
     /// Whether bytes moved since the last tick of the drain.
     pub(super) active_since_tick: bool,
+    /// Whether bytes were sent, other than at once in answer to what was read, since the idle
+    /// deadline was last looked at.
+    pub(super) has_sent: bool,
     /// Whether it reads although output is pending.
     pub(in crate::server) reads_while_sending: bool,
     pub(super) output_end: OutputEnd,
@@ -101,6 +104,7 @@ impl ConnectionState {
             received_any: false,
             ended: false,
             active_since_tick: false,
+            has_sent: false,
             reads_while_sending: false,
             output_end: OutputEnd::Open,
             is_listed: false,
@@ -138,16 +142,28 @@ impl ConnectionState {
         self.transport.tls_facts()
     }
 
-    /// Whether its callbacks may collect output: none is pending, and it has not ended.
-    #[inline(always)]
-    pub(super) fn collects_output(&self) -> bool {
-        self.pending.is_none() && self.output_end == OutputEnd::Open
+    /// Bytes that are sent when the socket takes them, without those of files.
+    pub(super) fn unsent_in_memory(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.len_in_memory())
+    }
+
+    /// Something was sent to it that is no answer at once.
+    pub(super) fn was_sent_to(&mut self) {
+        self.active_since_tick = true;
+        self.has_sent = true;
     }
 
     /// Whether more output may be given: it has not ended, and the connection is not being closed.
     pub(super) fn takes_output(&self) -> bool {
         let closes = matches!(self.stage, Stage::Closing(_) | Stage::Sending(NextStep::Close));
         !closes && self.output_end == OutputEnd::Open
+    }
+
+    /// Whether small output of a callback is collected. What is sent after the end of the output is
+    /// not, because it is discarded.
+    #[inline(always)]
+    pub(super) fn collects_output(&self) -> bool {
+        self.pending.is_none() && self.output_end == OutputEnd::Open
     }
 
     /// Appends unconsumed input; an empty slice uses no memory.

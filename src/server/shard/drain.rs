@@ -77,8 +77,8 @@ pub(super) fn cut(connection: &mut ConnectionMut<'_>) {
 /// Whether a connection is open and quiet. One that seems so is read once more: bytes may have come
 /// while this shard was busy with others.
 fn is_quiet(connection: &mut ConnectionMut<'_>) -> bool {
-    let is_answer_due = connection.worker.shard.handles.is_answer_due(connection.key);
-    if is_answer_due || connection.is_dialed() || !seems_quiet(connection) {
+    let awaits_output = connection.worker.shard.handles.awaits_output(connection.key);
+    if awaits_output || connection.is_dialed() || !seems_quiet(connection) {
         return false;
     }
     connection.read();

@@ -21,9 +21,13 @@ enum Written {
 impl ConnectionMut<'_> {
     /// Sends what is pending, because the socket takes output.
     pub(super) fn send_pending(&mut self) {
-        if self.write_pending() != Written::All {
-            return;
+        if self.write_pending() == Written::All {
+            self.all_is_sent();
         }
+    }
+
+    /// Goes on after the last pending output was sent.
+    fn all_is_sent(&mut self) {
         match self.stage {
             Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
             Stage::Sending(NextStep::Close) => self.take_step(NextStep::Close),
@@ -38,6 +42,10 @@ impl ConnectionMut<'_> {
             _ => {
                 self.free_writable();
                 self.output_was_sent();
+                if self.is_open() && self.stage == Stage::Reading && self.pending.is_none() {
+                    // What the service was not given while output was pending.
+                    self.receive_unconsumed();
+                }
             }
         }
     }
@@ -47,10 +55,11 @@ impl ConnectionMut<'_> {
         if self.writable.is_some() {
             return;
         }
-        match (self.write_pending(), self.stage) {
-            (Written::All, Stage::Sending(next_step)) => self.take_step(next_step.or_read()),
-            (Written::Some, _) => self.begin_sending(NextStep::Continue),
-            (Written::All | Written::NotNow, _) => {}
+        let has_collected = self.pending.is_some();
+        match self.write_pending() {
+            Written::All if has_collected => self.all_is_sent(),
+            Written::Some => self.begin_sending(NextStep::Continue),
+            Written::All | Written::NotNow => {}
         }
     }
 
@@ -79,8 +88,9 @@ impl ConnectionMut<'_> {
                 rates.count(self.key, Direction::Write, sent);
             }
             connection.active_since_tick |= sent > 0;
+            connection.has_sent |= sent > 0;
             stats.bytes_out += sent as u64;
-            handles.has_unsent(self.key, pending.len());
+            handles.has_unsent(self.key, pending.len_in_memory());
             if !pending.is_empty() || connection.transport.unsent() > 0 {
                 return Written::Some;
             }

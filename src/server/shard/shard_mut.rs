@@ -92,18 +92,19 @@ impl ShardMut<'_> {
 
     /// How many more bytes it may have unsent.
     pub(in crate::server) fn room(&self, key: usize) -> usize {
-        let pending = self.connection(key).pending.as_ref();
-        let unsent = pending.map_or(0, |pending| pending.len_in_memory());
-        let unsent = unsent + self.state.call.buffered_for(key);
+        let unsent = self.connection(key).unsent_in_memory() + self.state.call.buffered_for(key);
         self.state.limits.connection_bytes.saturating_sub(unsent)
     }
 
     /// Whether the callback of a connection may get more input: the connection reads on.
     #[inline]
     pub(in crate::server) fn can_receive_more(&self, key: usize) -> bool {
-        let call = &self.state.call;
-        call.next_step == NextStep::Continue
-            && (call.collects || self.connection(key).reads_while_sending)
+        let (call, connection) = (&self.state.call, self.connection(key));
+        let reads_on = call.collects
+            || connection.reads_while_sending
+            // Nothing can be added to its output.
+            || connection.output_end != OutputEnd::Open;
+        call.next_step == NextStep::Continue && reads_on
     }
 
     /// Chooses the next step of a connection: at once, or after its callback if it has one now.
@@ -191,6 +192,9 @@ impl ShardMut<'_> {
     /// have run.
     pub(in crate::server) fn send_to(&mut self, key: usize, bytes: &[u8]) -> Result<(), SendError> {
         self.expect_room(key, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if self.state.call.is_of(key) {
             self.send(bytes);
             return Ok(());
@@ -210,6 +214,9 @@ impl ShardMut<'_> {
         bytes: &Arc<[u8]>,
     ) -> Result<(), SendError> {
         self.expect_room(key, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if self.state.call.is_of(key) {
             self.state.flush_buffered(key);
         }
@@ -269,10 +276,10 @@ impl ShardMut<'_> {
             self.close_later(key, reason);
             return;
         }
-        self.connection_mut(key).active_since_tick = true;
+        self.connection_mut(key).was_sent_to();
         let connection = self.connection(key);
-        let unsent = connection.pending.as_ref().map_or(0, |pending| pending.len());
-        if unsent > 0 && connection.writable.is_none() {
+        let unsent = connection.unsent_in_memory();
+        if connection.pending.is_some() && connection.writable.is_none() {
             self.list(key);
         }
         self.state.handles.has_unsent(key, unsent);
@@ -321,7 +328,7 @@ impl ShardMut<'_> {
             self.state.call.collects = self.connection(key).collects_output();
             return Ok(());
         }
-        self.connection_mut(key).active_since_tick = true;
+        self.connection_mut(key).was_sent_to();
         if self.connection(key).pending.is_some() {
             self.begin_sending_or_close(key, NextStep::Continue);
         }
@@ -445,7 +452,7 @@ impl ShardMut<'_> {
         let spec = EventSpec::io(transport, transport.write_waits_for()).persist();
         let writable = self.registry.create(spec.token(Token(key as u64)), on_writable);
         connection.writable = Some(writable);
-        let unsent = connection.pending.as_ref().map_or(0, |pending| pending.len());
+        let unsent = connection.unsent_in_memory();
         self.state.handles.has_unsent(key, unsent);
         self.watch(writable, self.state.deadlines.idle)
     }

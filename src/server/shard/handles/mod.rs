@@ -129,7 +129,8 @@ impl ConnectionHandle {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if the commands to the shard are too many.
+    /// [`SendError::Closed`] if it is closed already, and [`SendError::Full`] if the commands to
+    /// the shard are too many.
     pub fn close(&self) -> Result<(), SendError> {
         self.command(Action::Close)
     }
@@ -148,6 +149,9 @@ impl ConnectionHandle {
         if !state.is_open() {
             return Err(SendError::Closed);
         }
+        if len == 0 {
+            return Ok(());
+        }
         if !state.try_acquire(len) {
             return Err(SendError::Full);
         }
@@ -160,7 +164,12 @@ impl ConnectionHandle {
     }
 
     fn command(&self, action: Action) -> Result<(), SendError> {
-        let pushed = self.shared.shard.queue.push(Command { to: self.shared.clone(), action });
+        // Its drop releases what it acquired.
+        let command = Command { to: self.shared.clone(), action };
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let pushed = self.shared.shard.queue.push(command);
         self.shared.shard.queue.wake_worker(drop);
         pushed.map_err(|rejected| match rejected {
             Rejected::Full(_) => SendError::Full,
@@ -234,9 +243,9 @@ impl Handles {
         self.connections.get(key)?.as_deref()
     }
 
-    /// Whether a connection has answers due.
-    pub(super) fn is_answer_due(&self, key: usize) -> bool {
-        self.shared(key).is_some_and(|shared| shared.state.is_answer_due())
+    /// Whether a connection has answers due, or bytes of handles that the shard has not taken.
+    pub(super) fn awaits_output(&self, key: usize) -> bool {
+        self.shared(key).is_some_and(|shared| shared.state.awaits_output())
     }
 
     /// A connection has so many unsent bytes, which its handles must take into account.

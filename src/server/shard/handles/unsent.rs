@@ -68,8 +68,14 @@ impl HandleState {
     }
 
     /// Shard: whether an answer is due. If not, all that answers sent is queued already.
-    pub(super) fn is_answer_due(&self) -> bool {
+    fn is_answer_due(&self) -> bool {
         self.answers.load(Ordering::Acquire) > 0
+    }
+
+    /// Shard: whether an answer is due, or anything is queued.
+    pub(super) fn awaits_output(&self) -> bool {
+        // In this order: an answer is queued before it ends.
+        self.is_answer_due() || self.queued.load(Ordering::Acquire) > 0
     }
 }
 

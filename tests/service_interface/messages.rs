@@ -1,0 +1,308 @@
+//! Messages between shards, and from threads that are none.
+
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::clients::{ask, config, connect, in_every_mode};
+use super::common::{MS, TEST_TIMEOUT, eventually, read_to_end};
+use super::probe::{Does, Event, Job, Probed};
+use evshard::server::{
+    Connection, Drain, MessageSender, PostError, Server, ServerConfig, Service, Shard,
+};
+
+/// Numbers from shards to shards. Each shard posts so many to each other as it is asked to, at once
+/// or when there is room.
+#[derive(Clone)]
+struct Counting {
+    reports: Sender<Report>,
+    senders: Sender<MessageSender<Counted>>,
+    /// By receiver: the next number to post, and the last.
+    to_post: Vec<(u64, u64)>,
+    /// By sender: the next number to receive.
+    next: Vec<u64>,
+    full: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Counted {
+    PostToAll(u64),
+    Number { from: usize, number: u64 },
+}
+
+/// A shard has everything: its index, and by sender how much.
+struct Report {
+    shard: usize,
+    received: Vec<u64>,
+    full: u64,
+}
+
+impl Counting {
+    fn post(&mut self, to: usize, shard: &mut Shard<'_, Self>) {
+        let from = shard.index();
+        while self.to_post[to].0 < self.to_post[to].1 {
+            let number = self.to_post[to].0;
+            match shard.post(to, Counted::Number { from, number }) {
+                Ok(()) => self.to_post[to].0 += 1,
+                Err(PostError::Full(Counted::Number { number: returned, .. })) => {
+                    assert_eq!(returned, number, "another message came back");
+                    self.full += 1;
+                    return;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+
+    fn report(&self, shard: usize) {
+        let _ = self.reports.send(Report { shard, received: self.next.clone(), full: self.full });
+    }
+}
+
+impl Service for Counting {
+    type Session = ();
+    type Message = Counted;
+    const MESSAGES_MAX: usize = 16;
+
+    fn start(&mut self, shard: &mut Shard<'_, Self>) {
+        self.next = vec![0; shard.count() + 1];
+        self.to_post = vec![(0, 0); shard.count()];
+        let _ = self.senders.send(shard.sender());
+    }
+
+    fn open(&mut self, _: &mut Connection<'_, Self>) {}
+
+    fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
+        input.len()
+    }
+
+    fn message(&mut self, message: Counted, shard: &mut Shard<'_, Self>) {
+        match message {
+            Counted::PostToAll(count) => {
+                self.to_post.iter_mut().for_each(|(_, last)| *last += count);
+                (0..shard.count()).for_each(|to| self.post(to, shard));
+            }
+            Counted::Number { from, number } => {
+                assert_eq!(number, self.next[from], "from {from}");
+                self.next[from] += 1;
+                if self.next[from] % 100 == 0 {
+                    self.report(shard.index());
+                }
+            }
+        }
+    }
+
+    fn room(&mut self, full: usize, shard: &mut Shard<'_, Self>) {
+        self.post(full, shard);
+    }
+}
+
+#[test]
+fn every_message_arrives_once_and_in_order_although_the_queues_are_full() {
+    const COUNT: u64 = 20_000;
+    for config in in_every_mode(4) {
+        let (reports, reported) = channel();
+        let (senders, sender) = channel();
+        let (to_post, next) = (Vec::new(), Vec::new());
+        let counting = Counting { reports, senders, to_post, next, full: 0 };
+        let server = Server::start(&config, counting).unwrap();
+        let sender = sender.recv_timeout(TEST_TIMEOUT).unwrap();
+        // Threads outside are the fifth sender.
+        for shard in 0..4 {
+            let start = Counted::PostToAll(COUNT);
+            while sender.post(shard, start).is_err() {}
+        }
+        let outside = sender.clone();
+        let posting = thread::spawn(move || {
+            for number in 0..COUNT {
+                for shard in 0..4 {
+                    let message = Counted::Number { from: 4, number };
+                    while let Err(error) = outside.post(shard, message) {
+                        assert!(matches!(error, PostError::Full(_)), "{error:?}");
+                        thread::yield_now();
+                    }
+                }
+            }
+        });
+        let mut done = vec![false; 4];
+        let mut full = [0; 4];
+        while !done.iter().all(|done| *done) {
+            let report = reported.recv_timeout(TEST_TIMEOUT).expect("messages are missing");
+            done[report.shard] = report.received.iter().all(|count| *count == COUNT);
+            full[report.shard] = report.full;
+        }
+        posting.join().unwrap();
+        assert!(full.iter().sum::<u64>() > 0, "no queue was ever full");
+        let total = server.drain().unwrap().total();
+        assert_eq!(total.messages, 4 * 5 * COUNT + 4);
+        assert!(total.messages_refused >= full.iter().sum::<u64>());
+        assert_eq!(total.errors.total(), 0);
+        assert_eq!(
+            sender.post(0, Counted::PostToAll(1)).map_err(|e| matches!(e, PostError::Closed(_))),
+            Err(true)
+        );
+    }
+}
+
+#[test]
+fn a_broadcast_reaches_each_shard_once_and_names_those_that_it_misses() {
+    let probed = Probed::start(&config(3), Does::default());
+    static BROADCASTS: AtomicU64 = AtomicU64::new(0);
+    for _ in 0..500 {
+        let sender = probed.sender.clone();
+        for shard in 0..sender.count() {
+            let job: Job = Box::new(|_| drop(BROADCASTS.fetch_add(1, Ordering::Relaxed)));
+            sender.post(shard, job).unwrap();
+        }
+        eventually("all got it", || BROADCASTS.load(Ordering::Relaxed) % 3 == 0);
+    }
+    assert_eq!(BROADCASTS.load(Ordering::Relaxed), 1500);
+    let nowhere = probed.sender.post(3, Box::new(|_| ()));
+    assert!(matches!(nowhere, Err(PostError::NoShard(_))));
+}
+
+#[test]
+fn a_full_queue_returns_the_message_and_room_is_called_once_it_is_half_empty() {
+    let probed = Probed::start(&config(2), Does::default());
+    let (block, blocked) = channel::<()>();
+    // The other shard takes nothing meanwhile.
+    let wait: Job = Box::new(move |_| drop(blocked.recv_timeout(TEST_TIMEOUT)));
+    probed.sender.post(1, wait).unwrap();
+    let posted = probed.on_shard(0, |shard| {
+        let mut posted = 0;
+        while shard.post(1, Box::new(|_| ())).is_ok() {
+            posted += 1;
+        }
+        posted
+    });
+    assert!((4095..=4096).contains(&posted), "{posted}");
+    block.send(()).unwrap();
+    let full = probed.next(|event| match event {
+        Event::Room(full) => Some(full),
+        _ => None,
+    });
+    assert_eq!(full, 1);
+    probed.on_shard(1, |_| ());
+    assert_eq!(probed.server.stats().total().messages_refused, 1);
+}
+
+#[test]
+fn a_panic_in_a_message_is_counted_and_costs_nothing_else() {
+    let probed = Probed::start(&config(2), Does::default());
+    let mut clients: Vec<_> = (0..8).map(|_| connect(&probed.server)).collect();
+    for round in 1..=20 {
+        for shard in 0..2 {
+            let job: Job = Box::new(|_| panic!("it was asked to"));
+            probed.sender.post(shard, job).unwrap();
+            probed.on_shard(shard, |_| ());
+        }
+        for client in &mut clients {
+            assert_eq!(ask(client, b"still here"), b"still here");
+        }
+        assert_eq!(probed.server.stats().total().errors.panicked, 2 * round);
+    }
+    drop(clients);
+    assert_eq!(probed.server.drain().unwrap().total().errors.total(), 40);
+}
+
+/// The answers to a client of one shard come from the other, also while both drain.
+#[test]
+fn a_shard_without_connections_answers_others_until_they_have_drained() {
+    for config in in_every_mode(2) {
+        let does = Does {
+            receive: Box::new(|input, connection| {
+                let handle = connection.handle();
+                let other = 1 - connection.shard().index();
+                let answer = input.to_vec();
+                let job: Job = Box::new(move |_| handle.send(&answer).unwrap());
+                connection.shard().post(other, job).unwrap();
+                input.len()
+            }),
+            ..Does::default()
+        };
+        let probed = Probed::start(&config, does);
+        let mut client = connect(&probed.server);
+        assert_eq!(ask(&mut client, b"before"), b"before");
+        let drained = thread::spawn(move || {
+            let report = probed.server.drain().unwrap();
+            (report, probed.events)
+        });
+        let start = Instant::now();
+        while start.elapsed() < 500 * MS {
+            assert_eq!(ask(&mut client, b"meanwhile"), b"meanwhile");
+        }
+        assert_eq!(read_to_end(client).unwrap(), b"");
+        let (report, events) = drained.join().unwrap();
+        assert_eq!(report.total().errors.total(), 0);
+        let stopped = events.iter().filter(|event| matches!(event, Event::Stopped(_))).count();
+        assert_eq!(stopped, 2);
+    }
+}
+
+/// A service may always have something to say to itself.
+fn post_again(shard: &mut Shard<'_, super::probe::Probe>, to: usize) {
+    let next = shard.count() - 1 - to;
+    let job: Job = Box::new(move |shard| post_again(shard, next));
+    let _ = shard.post(to, job);
+}
+
+#[test]
+fn shards_that_post_to_each_other_for_ever_do_not_keep_a_drain() {
+    for workers in [1, 2] {
+        let probed = Probed::start(&config(workers), Does::default());
+        let mut client = connect(&probed.server);
+        for shard in 0..workers {
+            probed.on_shard(shard, move |shard| post_again(shard, shard.index()));
+        }
+        assert_eq!(ask(&mut client, b"x"), b"x");
+        drop(client);
+        let (done, drained) = channel();
+        thread::spawn(move || done.send(probed.server.drain().map(drop)));
+        drained.recv_timeout(TEST_TIMEOUT / 2).expect("the drain hangs").unwrap();
+    }
+}
+
+#[test]
+fn a_service_that_panics_in_every_message_does_not_keep_a_drain() {
+    let probed = Probed::start(&config(2), Does::default());
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sender = probed.sender.clone();
+        let stop = &stop;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = sender.post(0, Box::new(|_| panic!("it always does")));
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let mut client = connect(&probed.server);
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        drop(client);
+        let start = Instant::now();
+        probed.server.drain().unwrap();
+        assert!(start.elapsed() < TEST_TIMEOUT / 2);
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_dropped_server_ends_while_threads_post() {
+    let drain = Drain { timeout: 100 * MS, ..Drain::default() };
+    let probed = Probed::start(&ServerConfig { drain, ..config(2) }, Does::default());
+    let sender = probed.sender.clone();
+    let posting = thread::spawn(move || {
+        loop {
+            match sender.post(0, Box::new(|_| ())) {
+                Err(PostError::Closed(_)) => return,
+                Err(PostError::Full(_)) | Ok(()) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    });
+    thread::sleep(50 * MS);
+    drop(probed.server);
+    posting.join().unwrap();
+}
