@@ -90,6 +90,8 @@ fn seems_quiet(connection: &mut ConnectionState) -> bool {
 }
 
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    // Before the services are called, which may dial again.
+    worker.shard.drain_is_over = true;
     for key in worker.connection_keys() {
         cut(&mut worker.connection(registry, key));
     }

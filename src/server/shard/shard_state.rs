@@ -61,6 +61,8 @@ pub(in crate::server) struct ShardState {
     pub(super) adopted: bool,
     /// Set while draining.
     pub(super) draining: Option<DrainSpread>,
+    /// Whether the drain timeout is over.
+    pub(super) drain_is_over: bool,
     pub(super) serving: ServingShard,
 }
 
@@ -100,6 +102,7 @@ impl ShardState {
             no_memory_log: LogInterval::default(),
             adopted: false,
             draining: None,
+            drain_is_over: false,
             serving: ServingShard::new(end),
         })
     }
@@ -111,7 +114,7 @@ impl ShardState {
 
     /// Called when connections or dials have ended: ends its part of a drain after the last.
     pub(super) fn end_if_empty(&mut self) {
-        if self.draining.is_some() && self.connections.is_empty() && self.dials.is_empty() {
+        if self.draining.is_some() && self.connections.is_empty() && self.dials.hold_no_slot() {
             self.serving.ends();
         }
     }

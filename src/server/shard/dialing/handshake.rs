@@ -10,7 +10,7 @@ use crate::tls::TlsError;
 
 impl ConnectionMut<'_> {
     /// Starts the connection of a dial.
-    pub(super) fn begin_dialed(&mut self, dial: usize, time_left: Option<Duration>) {
+    pub(super) fn begin_dialed(&mut self, dial: usize, time_left: Duration) {
         if !self.watch(self.readable, self.worker.shard.deadlines.idle) {
             return;
         }
@@ -21,9 +21,7 @@ impl ConnectionMut<'_> {
         match client.connection(&name) {
             Ok(connection) => {
                 self.start_handshake(connection, Some(name));
-                if let Some(time) = time_left {
-                    self.start_timer(time);
-                }
+                self.start_timer(time_left);
                 self.handshake();
             }
             Err(error) => self.fail_dialed(error.into()),

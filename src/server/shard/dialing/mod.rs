@@ -59,6 +59,13 @@ struct Dialing {
     error: Option<DialError>,
 }
 
+impl Dialing {
+    /// Whether it was refused when it began, and acquired no slot.
+    fn is_refused(&self) -> bool {
+        matches!(self.stage, DialStage::New) && self.error.is_some()
+    }
+}
+
 enum DialStage {
     New,
     Connecting(Box<Connector>),
@@ -67,10 +74,6 @@ enum DialStage {
 }
 
 impl Dials {
-    pub(super) fn is_empty(&self) -> bool {
-        self.dials.is_empty()
-    }
-
     /// The dial of a connection that does its handshake.
     pub(super) fn of_connection(&self, key: usize) -> Option<usize> {
         self.of_connections.get(&key).copied()
@@ -80,6 +83,11 @@ impl Dials {
     pub(super) fn end_of_connection(&mut self, key: usize) -> Option<(usize, Option<DialError>)> {
         let dial = self.of_connections.remove(&key)?;
         Some((dial, self.dials.remove(dial).error))
+    }
+
+    /// Whether none has a slot of the connection limit. Those that were refused end by themselves.
+    pub(super) fn hold_no_slot(&self) -> bool {
+        self.dials.iter().all(|(_, dialing)| dialing.is_refused())
     }
 
     fn key_of(&self, id: DialId) -> Option<usize> {
@@ -95,7 +103,7 @@ impl Dials {
 impl ShardMut<'_> {
     /// Begins a dial. Its key is that of the session that waits for it.
     pub(in crate::server) fn dial(&mut self, dial: Dial) -> (usize, DialId) {
-        let error = if !self.state.serving.serves() {
+        let error = if self.state.drain_is_over || !self.state.serving.serves() {
             Some(DialError::Draining)
         } else if !self.state.handoff.begin_dial() {
             Some(DialError::TooManyConnections)
@@ -140,11 +148,7 @@ impl ShardMut<'_> {
 }
 
 fn on_start(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    for id in std::mem::take(&mut worker.shard.dials.new) {
-        if let Some(key) = worker.shard.dials.key_of(id) {
-            worker.start_dial(registry, key);
-        }
-    }
+    worker.start_dials(registry);
     worker.mark();
 }
 
@@ -161,6 +165,15 @@ fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) 
 }
 
 impl Worker {
+    /// Starts the new dials, or reports that they were refused.
+    pub(super) fn start_dials(&mut self, registry: &mut Registry<Self>) {
+        for id in std::mem::take(&mut self.shard.dials.new) {
+            if let Some(key) = self.shard.dials.key_of(id) {
+                self.start_dial(registry, key);
+            }
+        }
+    }
+
     fn start_dial(&mut self, registry: &mut Registry<Self>, key: usize) {
         let Dials { dials, resolver, .. } = &mut self.shard.dials;
         let Dialing { number, dial, error, .. } = &mut dials[key];
@@ -237,7 +250,7 @@ impl Worker {
     fn dial_connected(&mut self, registry: &mut Registry<Self>, dial: usize, socket: Socket) {
         let transport = Transport::new(socket);
         let Dialing { dial: settings, stage, .. } = &mut self.shard.dials.dials[dial];
-        let is_tls = settings.tls.is_some();
+        let (is_tls, mut time_left) = (settings.tls.is_some(), settings.deadline);
         let entry = self.shard.connections.vacant_entry();
         let key = entry.key();
         let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
@@ -248,9 +261,8 @@ impl Worker {
         connection.received_any = true;
         entry.insert(connection);
         let stage = std::mem::replace(stage, DialStage::Handshake(key));
-        let mut time_left = None;
         if let DialStage::Connecting(connector) = stage {
-            time_left = connector.time_left(registry.now());
+            time_left = connector.time_left(registry.now()).unwrap_or(time_left);
             connector.cancel(registry);
         }
         self.shard.dials.of_connections.insert(key, dial);
@@ -292,7 +304,7 @@ impl Worker {
             match self.shard.dials.dials.get(key).map(|dialing| &dialing.stage) {
                 // Its connection is cut as all others are.
                 Some(DialStage::Handshake(_)) | None => {}
-                Some(DialStage::New) if self.shard.dials.dials[key].error.is_some() => {}
+                Some(_) if self.shard.dials.dials[key].is_refused() => {}
                 Some(_) => self.fail_dial(registry, key, DialError::Draining),
             }
         }
