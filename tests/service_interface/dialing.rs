@@ -68,8 +68,7 @@ fn expect_counts(probed: &Probed, dials: u64, failed: u64) {
     assert_eq!((total.dials, total.dials_failed), (dials, failed));
     probed.expect_nothing_left();
     let rest: Vec<Event> = probed.events.try_iter().collect();
-    let is_outcome =
-        |event: &Event| matches!(event, Event::Connected(..) | Event::DialFailed(..));
+    let is_outcome = |event: &Event| matches!(event, Event::Connected(..) | Event::DialFailed(..));
     assert!(!rest.iter().any(is_outcome), "an outcome too many: {rest:?}");
 }
 
@@ -239,8 +238,7 @@ fn a_dial_over_the_connection_limit_fails_and_one_below_it_succeeds_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let connections_max = NonZeroUsize::new(3);
-    let probed =
-        Probed::start(&ServerConfig { connections_max, ..config(2) }, Does::default());
+    let probed = Probed::start(&ServerConfig { connections_max, ..config(2) }, Does::default());
     let clients: Vec<TcpStream> = (0..2).map(|_| connect(&probed.server)).collect();
     let _ = (probed.opened(), probed.opened());
     dial(&probed, Dial::address(address), 1);

@@ -1,8 +1,8 @@
 //! Messages between shards, and from threads that are none.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,15 @@ struct Counting {
 #[derive(Clone, Copy)]
 enum Counted {
     PostToAll(u64),
-    Number { from: usize, number: u64 },
+    /// To be posted to all.
+    Broadcast {
+        from: usize,
+        number: u64,
+    },
+    Number {
+        from: usize,
+        number: u64,
+    },
 }
 
 /// A shard has everything: its index, and by sender how much.
@@ -40,6 +48,15 @@ struct Report {
 }
 
 impl Counting {
+    fn start(config: &ServerConfig) -> (Server, MessageSender<Counted>, Receiver<Report>) {
+        let (reports, reported) = channel();
+        let (senders, sender) = channel();
+        let (to_post, next) = (Vec::new(), Vec::new());
+        let counting = Self { reports, senders, to_post, next, full: 0 };
+        let server = Server::start(config, counting).unwrap();
+        (server, sender.recv_timeout(TEST_TIMEOUT).unwrap(), reported)
+    }
+
     fn post(&mut self, to: usize, shard: &mut Shard<'_, Self>) {
         let from = shard.index();
         while self.to_post[to].0 < self.to_post[to].1 {
@@ -84,6 +101,9 @@ impl Service for Counting {
                 self.to_post.iter_mut().for_each(|(_, last)| *last += count);
                 (0..shard.count()).for_each(|to| self.post(to, shard));
             }
+            Counted::Broadcast { from, number } => {
+                shard.broadcast(&Counted::Number { from, number }).unwrap();
+            }
             Counted::Number { from, number } => {
                 assert_eq!(number, self.next[from], "from {from}");
                 self.next[from] += 1;
@@ -103,12 +123,7 @@ impl Service for Counting {
 fn every_message_arrives_once_and_in_order_although_the_queues_are_full() {
     const COUNT: u64 = 20_000;
     for config in in_every_mode(4) {
-        let (reports, reported) = channel();
-        let (senders, sender) = channel();
-        let (to_post, next) = (Vec::new(), Vec::new());
-        let counting = Counting { reports, senders, to_post, next, full: 0 };
-        let server = Server::start(&config, counting).unwrap();
-        let sender = sender.recv_timeout(TEST_TIMEOUT).unwrap();
+        let (server, sender, reported) = Counting::start(&config);
         // Threads outside are the fifth sender.
         for shard in 0..4 {
             let start = Counted::PostToAll(COUNT);
@@ -139,28 +154,32 @@ fn every_message_arrives_once_and_in_order_although_the_queues_are_full() {
         assert_eq!(total.messages, 4 * 5 * COUNT + 4);
         assert!(total.messages_refused >= full.iter().sum::<u64>());
         assert_eq!(total.errors.total(), 0);
-        assert_eq!(
-            sender.post(0, Counted::PostToAll(1)).map_err(|e| matches!(e, PostError::Closed(_))),
-            Err(true)
-        );
+        let late = sender.post(0, Counted::PostToAll(1));
+        assert!(matches!(late, Err(PostError::Closed(Counted::PostToAll(1)))));
     }
 }
 
 #[test]
-fn a_broadcast_reaches_each_shard_once_and_names_those_that_it_misses() {
-    let probed = Probed::start(&config(3), Does::default());
-    static BROADCASTS: AtomicU64 = AtomicU64::new(0);
-    for _ in 0..500 {
-        let sender = probed.sender.clone();
-        for shard in 0..sender.count() {
-            let job: Job = Box::new(|_| drop(BROADCASTS.fetch_add(1, Ordering::Relaxed)));
-            sender.post(shard, job).unwrap();
+fn a_broadcast_reaches_each_shard_once_and_in_order() {
+    let (server, sender, reported) = Counting::start(&config(3));
+    // By a shard, and by a thread that is none.
+    for number in 0..100 {
+        let from_shard = Counted::Broadcast { from: 0, number };
+        while sender.post(1, from_shard).is_err() {}
+        let from_outside = Counted::Number { from: 3, number };
+        while let Err(missed) = sender.broadcast(&from_outside) {
+            assert_eq!(missed.shards.len(), 3, "the queues are empty");
         }
-        eventually("all got it", || BROADCASTS.load(Ordering::Relaxed) % 3 == 0);
+        let all = 2 * 3 * (number + 1) + number + 1;
+        eventually("all have it", || server.stats().total().messages == all);
     }
-    assert_eq!(BROADCASTS.load(Ordering::Relaxed), 1500);
-    let nowhere = probed.sender.post(3, Box::new(|_| ()));
-    assert!(matches!(nowhere, Err(PostError::NoShard(_))));
+    let mut by_shard = [0; 3];
+    for _ in 0..6 {
+        by_shard[reported.recv_timeout(TEST_TIMEOUT).unwrap().shard] += 1;
+    }
+    assert_eq!(by_shard, [2; 3]);
+    let nowhere = sender.post(3, Counted::PostToAll(1));
+    assert!(matches!(nowhere, Err(PostError::NoShard(Counted::PostToAll(1)))));
 }
 
 #[test]
@@ -168,7 +187,7 @@ fn a_full_queue_returns_the_message_and_room_is_called_once_it_is_half_empty() {
     let probed = Probed::start(&config(2), Does::default());
     let (block, blocked) = channel::<()>();
     // The other shard takes nothing meanwhile.
-    let wait: Job = Box::new(move |_| drop(blocked.recv_timeout(TEST_TIMEOUT)));
+    let wait: Job = Box::new(move |_| blocked.recv_timeout(TEST_TIMEOUT).unwrap());
     probed.sender.post(1, wait).unwrap();
     let posted = probed.on_shard(0, |shard| {
         let mut posted = 0;

@@ -309,7 +309,9 @@ fn a_callback_closes_and_aborts_others_and_each_learns_why() {
 #[test]
 fn a_close_waits_for_output_and_no_later_choice_undoes_it() {
     let does = Does {
-        open: Box::new(|connection| drop(connection.start_timer(MS, 1))),
+        open: Box::new(|connection| {
+            connection.start_timer(MS, 1);
+        }),
         timer: Box::new(|connection| {
             connection.read();
             connection.start_timer(MS, 1);

@@ -203,7 +203,8 @@ impl<S: Service> Hosted for Host<S> {
         let (own, sender) = (self.own.messages.shard, self.own.messages.sender().clone());
         let mut taken = TakenMessages::default();
         sender.take(own, limit, |message| self.pass(message, shard.reborrow(), &mut taken));
-        while let Some(full) = self.own.messages.next_with_room() {
+        // Each once: one that is full again is looked at when its shard has made room.
+        for full in self.own.messages.take_those_with_room() {
             let handled = self.without_session(shard.reborrow(), |service, shard| {
                 service.room(full, shard);
             });

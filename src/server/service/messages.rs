@@ -198,13 +198,15 @@ impl<M: Send> Messages<M> {
         }
     }
 
-    /// A shard whose queue was full and may have room now.
-    pub(super) fn next_with_room(&mut self) -> Option<usize> {
-        let has_room =
-            |&shard: &usize| self.full[shard] && self.sender.queues[shard].may_have_room();
-        let shard = (0..self.full.len()).find(has_room)?;
-        self.full[shard] = false;
-        Some(shard)
+    /// The shards whose queues were full and may have room now.
+    pub(super) fn take_those_with_room(&mut self) -> Vec<usize> {
+        let full = self.full.iter_mut().zip(self.sender.queues.iter()).enumerate();
+        full.filter(|(_, (full, queue))| **full && queue.may_have_room())
+            .map(|(shard, (full, _))| {
+                *full = false;
+                shard
+            })
+            .collect()
     }
 }
 

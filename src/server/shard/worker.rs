@@ -96,6 +96,8 @@ impl Worker {
         worker.shard.stats.core = pinned.map(|core| core.id);
         worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
+        // Dials that were refused at last, and what other shards posted before they ended.
+        worker.start_dials(base.registry());
         worker.take_last_messages(base.registry());
         worker.call_for_shard(base.registry(), |host, shard| host.stop(shard));
         Ok(worker.results(base.registry()))
