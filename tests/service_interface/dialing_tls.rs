@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clients::{address, config, roomy, MUCH};
+use super::clients::{MUCH, address, config, roomy};
 use super::common::{MS, TEST_TIMEOUT, noise};
 use super::dialing::{dial, outcome};
 use super::probe::{Does, Event, Probed};
@@ -79,7 +79,8 @@ fn a_dial_with_tls_gives_a_connection_whose_peer_has_the_name() {
 fn a_dial_to_a_peer_with_a_wrong_certificate_or_without_tls_fails() {
     let (trust, other) = (Trust::new(), Trust::new());
     let tls = trust.serve(config(1), Does::default());
-    let greets = Does { open: Box::new(|connection| connection.send(b"220 hello\r\n")), ..Does::default() };
+    let greets =
+        Does { open: Box::new(|connection| connection.send(b"220 hello\r\n")), ..Does::default() };
     let plain = Probed::start(&config(1), greets);
     let probed = dialing(Does::default());
     let (tls_at, plain_at) = (address(&tls.server), address(&plain.server));

@@ -56,8 +56,11 @@ fn step() -> impl Strategy<Value = Step> {
 fn batch() -> impl Strategy<Value = Batch> {
     let ops = vec((0..CONNECTIONS, step()), 1..12);
     let of = prop::option::of(0..CONNECTIONS);
-    (of, ops, (0..CONNECTIONS, 0..200_000_usize))
-        .prop_map(|(of, ops, reads)| Batch { of, ops, reads })
+    (of, ops, (0..CONNECTIONS, 0..200_000_usize)).prop_map(|(of, ops, reads)| Batch {
+        of,
+        ops,
+        reads,
+    })
 }
 
 /// What one operation sends, as the peer must get it.
@@ -159,7 +162,8 @@ fn check(batches: Vec<Batch>, file: &TestFile) {
         let numbered: Vec<(usize, Op)> = (count..).zip(ops).collect();
         count += numbered.len();
         let job = Job { ids: ids.clone(), ops: numbered.clone(), results };
-        match of.filter(|&of| !peers[of].is_paused && !peers[of].is_closed) {
+        let of = of.filter(|&of| !peers[of].is_paused && !peers[of].is_closed);
+        match of {
             Some(of) => {
                 *waiting.lock().unwrap() = Some(job);
                 clients[of].write_all(b"!").unwrap();
@@ -170,11 +174,20 @@ fn check(batches: Vec<Batch>, file: &TestFile) {
             }
         }
         let results = received.recv_timeout(TEST_TIMEOUT).expect("the batch never ran");
+        // Of the steps of the connection of a callback, the last one counts, after the callback.
+        let mut own_step = None;
         for ((at, (to, step)), result) in numbered.into_iter().zip(results) {
+            if of == Some(to) && matches!(step, Step::Pause | Step::Read | Step::Close) {
+                own_step = Some((at, (to, step)));
+                continue;
+            }
             // A step on a connection that is closed does nothing.
             if !peers[to].is_closed || !matches!(step, Step::Pause | Step::Read) {
                 peers[to].applied(at, step, result, &file.1);
             }
+        }
+        if let Some((at, (to, step))) = own_step {
+            peers[to].applied(at, step, Ok(()), &file.1);
         }
         let held = probed.server.stats().buffer_bytes;
         assert!(held <= (CONNECTIONS * 2 * BUFFER_BYTES) as u64, "{held}");

@@ -192,9 +192,8 @@ fn a_timer_of_no_time_and_one_of_all_time_are_as_others() {
     assert_eq!(timer(&probed), 1);
     thread::sleep(20 * MS);
     assert!(probed.events.try_recv().is_err());
-    let cancelled = probed.on_shard(0, move |shard| {
-        endless.into_iter().filter(|id| shard.cancel_timer(*id)).count()
-    });
+    let cancelled = probed
+        .on_shard(0, move |shard| endless.into_iter().filter(|id| shard.cancel_timer(*id)).count());
     assert_eq!(cancelled, 20);
 }
 

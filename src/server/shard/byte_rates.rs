@@ -207,7 +207,11 @@ impl ByteRates {
 mod tests {
     use std::num::NonZeroU64;
 
+    use super::super::test_worker::{configured_worker, hand_over, one_sided_pair};
     use super::*;
+    use crate::base::LoopFlags;
+    use crate::server::memory::MemoryLimit;
+    use crate::server::service::{Connection, Service};
 
     const READ: Direction = Direction::Read;
 
@@ -291,5 +295,49 @@ mod tests {
         assert_eq!(rates.allowed(0, READ), 512);
         rates.count(0, READ, 512);
         assert_eq!(rates.allowed(0, READ), 0);
+    }
+
+    /// Sends twice what it receives, and receives on although that is not sent.
+    #[derive(Clone)]
+    struct Doubles;
+
+    impl Service for Doubles {
+        type Session = ();
+        type Message = ();
+
+        fn open(&mut self, connection: &mut Connection<'_, Self>) {
+            connection.read_while_sending(true);
+        }
+
+        fn receive(
+            &mut self,
+            (): &mut (),
+            input: &[u8],
+            connection: &mut Connection<'_, Self>,
+        ) -> usize {
+            connection.send(&[input, input].concat());
+            input.len()
+        }
+    }
+
+    /// The peer reads nothing until it has written everything.
+    #[test]
+    fn a_connection_that_reads_while_it_sends_reads_on_after_it_waited_for_its_rate() {
+        let (_client, socket) = one_sided_pair();
+        let mut config = ServerConfig::default();
+        config.limits.bytes_per_second = NonZeroU64::new(4_000);
+        let memory = Arc::new(MemoryLimit::new(usize::MAX, Vec::new()));
+        let (mut base, mut worker) = configured_worker(Doubles, memory, config);
+        hand_over(&worker, socket);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while worker.shard.stats.bytes_in < 12_000 {
+            assert!(Instant::now() < deadline, "it reads no more: {:?}", worker.shard.stats);
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        assert!(
+            worker.shard.stats.writes_delayed > 0,
+            "its rate was never reached: {:?}",
+            worker.shard.stats
+        );
     }
 }

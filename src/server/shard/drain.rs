@@ -102,11 +102,13 @@ fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fir
 mod tests {
     use std::io::{ErrorKind, Read, Write};
     use std::net::TcpStream;
+    use std::sync::mpsc::{Sender, channel};
 
     use super::super::test_worker::{pair, worker_with};
     use super::*;
     use crate::base::{EventBase, LoopFlags};
-    use crate::server::service::Echo;
+    use crate::server::service::{Connection, Echo, Service};
+    use crate::server::shard::handles::Answer;
 
     /// A client, and the worker that drains without ever having ticked.
     fn draining() -> (TcpStream, EventBase<Worker>, Worker) {
@@ -121,6 +123,53 @@ mod tests {
         let timer = base.registry().create(EventSpec::timer(), on_deadline);
         base.registry().add(timer, Some(Duration::ZERO)).unwrap();
         base.run_with(worker, LoopFlags::ONCE).unwrap();
+    }
+
+    /// Takes each request away, as an answer that is due.
+    #[derive(Clone)]
+    struct AnswersLater(Sender<Answer>);
+
+    impl Service for AnswersLater {
+        type Session = ();
+        type Message = ();
+
+        fn open(&mut self, _: &mut Connection<'_, Self>) {}
+
+        fn receive(
+            &mut self,
+            (): &mut (),
+            input: &[u8],
+            connection: &mut Connection<'_, Self>,
+        ) -> usize {
+            self.0.send(connection.answer_later()).unwrap();
+            input.len()
+        }
+    }
+
+    #[test]
+    fn a_tick_between_the_send_of_an_answer_and_its_turn_does_not_lose_it() {
+        let (answers, answer) = channel();
+        let (mut client, socket) = pair();
+        let (mut base, mut worker) = worker_with(AnswersLater(answers), socket);
+        let drain = Drain { timeout: Duration::from_secs(60), ..Drain::default() };
+        begin(base.registry(), &mut worker, drain);
+        client.write_all(b"x").unwrap();
+        let answer = loop {
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+            if let Ok(answer) = answer.try_recv() {
+                break answer;
+            }
+        };
+        answer.send(b"the answer").unwrap();
+        drop(answer);
+        let key = worker.connection_keys()[0];
+        for _ in 0..3 {
+            close_if_quiet(&mut worker.connection(base.registry(), key));
+        }
+        while worker.shard.stats.bytes_out == 0 {
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        client.read_exact(&mut [0; 10]).unwrap();
     }
 
     #[test]
