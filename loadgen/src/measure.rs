@@ -122,6 +122,20 @@ pub(crate) fn measure(
     Ok(Measured { measurement, failure })
 }
 
+/// As [`measure`], without an observer; nothing if it was interrupted.
+pub(crate) fn measure_whole(
+    options: &Options,
+    interrupt: &Interrupt,
+) -> Result<Option<Measured>, Error> {
+    if interrupt.is_requested() {
+        return Ok(None);
+    }
+    match measure(options, interrupt, &mut ()) {
+        Err(Error::Interrupted) => Ok(None),
+        measured => Ok(Some(measured?).filter(|found| !found.measurement.record.interrupted)),
+    }
+}
+
 /// The runs of one plan so far.
 struct Runs<'a> {
     options: &'a Options,

@@ -32,7 +32,6 @@ use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measured};
-use crate::options::Options;
 use crate::record::Verdict;
 use crate::report::print_beside;
 use crate::units::{self, about, counted};
@@ -93,7 +92,8 @@ impl Sweep<'_> {
             let title = sweep_plan::title(&cell.settings);
             let mut options = cell.options_of(round);
             options.output.position = format!("{}/{all} {title}", self.rows.len() + 1);
-            let Some(Measured { measurement, failure }) = measure_whole(&options, interrupt)?
+            let Some(Measured { measurement, failure }) =
+                measure::measure_whole(&options, interrupt)?
             else {
                 console::say(&interrupted(self.plan, self.rows.len(), all));
                 return Ok(());
@@ -134,17 +134,6 @@ impl Sweep<'_> {
             counted(missing.len() as u64, "run"),
             about(length)
         ));
-    }
-}
-
-/// A measurement; nothing if it was interrupted. It is made again when the sweep continues.
-fn measure_whole(options: &Options, interrupt: &Interrupt) -> Result<Option<Measured>, Error> {
-    if interrupt.is_requested() {
-        return Ok(None);
-    }
-    match measure::measure(options, interrupt, &mut ()) {
-        Err(Error::Interrupted) => Ok(None),
-        measured => Ok(Some(measured?).filter(|found| !found.measurement.record.interrupted)),
     }
 }
 
