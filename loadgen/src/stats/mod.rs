@@ -6,9 +6,11 @@
 //! signed_rank  Wilcoxon: do the differences of pairs tend to one side?
 //! shift        by how much, and how precise is that?
 //! power        how many values would show a difference?
+//! anytime      do the differences of pairs tend to one side, looked at after every pair?
 //! kolmogorov   how far apart are two distributions?
 //! ```
 
+mod anytime;
 mod kolmogorov;
 mod normal;
 mod power;
@@ -16,10 +18,11 @@ mod rank;
 mod shift;
 mod signed_rank;
 
+pub(crate) use self::anytime::{AnytimeTest, PAIRS_TO_FIND_MAX, anytime_interval, pairs_to_find};
 pub(crate) use self::kolmogorov::{distance, distance_by_chance, effective_size};
 pub(crate) use self::power::{POWER, Samples, values_to_find};
 pub(crate) use self::rank::{holm, mann_whitney};
-pub(crate) use self::shift::Shift;
+pub(crate) use self::shift::{Shift, shift_of_pairs};
 pub(crate) use self::signed_rank::{signed_rank, smallest_p};
 
 /// The middle value, or the mean of the two in the middle; nothing if there are no values.

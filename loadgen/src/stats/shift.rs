@@ -21,11 +21,7 @@ impl Shift {
     /// The shift of pairs: the median of the means of each two of their differences. The interval
     /// belongs to Wilcoxon's test. Nothing if there are too few.
     pub(crate) fn of_pairs(differences: &[f64]) -> Option<Self> {
-        let means = differences.iter().enumerate();
-        let means = means.flat_map(|(at, one)| {
-            differences[at..].iter().map(move |other| f64::midpoint(*one, *other))
-        });
-        Self::of(means.collect(), signed_rank::outside(differences.len())?)
+        Self::of(means_of_two(differences), signed_rank::outside(differences.len())?)
     }
 
     /// The median of `candidates`, and what is left of them without `outside` at each end.
@@ -35,6 +31,20 @@ impl Shift {
         let high = *candidates.get(candidates.len().checked_sub(1 + outside)?)?;
         Some(Self { shift: median(&candidates)?, interval: [low, high] })
     }
+}
+
+/// The shift of pairs without an interval; nothing if there are none.
+pub(crate) fn shift_of_pairs(differences: &[f64]) -> Option<f64> {
+    median(&means_of_two(differences))
+}
+
+/// The means of each two of these differences, and each of them.
+fn means_of_two(differences: &[f64]) -> Vec<f64> {
+    let means = differences.iter().enumerate();
+    let means = means.flat_map(|(at, one)| {
+        differences[at..].iter().map(move |other| f64::midpoint(*one, *other))
+    });
+    means.collect()
 }
 
 #[cfg(test)]
