@@ -19,9 +19,9 @@ use super::power::POWER;
 use crate::schedule::random;
 
 /// Stakes by 1 per unit of the difference, a factor of two apart. For differences in logarithms,
-/// they suit effects from a thousandth to more than a factor of two.
-const STAKES: usize = 15;
-const SMALLEST_STAKE: f64 = 0.25;
+/// they suit spreads from a tenth of a per cent to a quarter of the value.
+const STAKES: usize = 11;
+const SMALLEST_STAKE: f64 = 1.0;
 
 /// Most pairs that are suggested. A difference that needs more is too small for this machine.
 pub(crate) const PAIRS_TO_FIND_MAX: u32 = 1_000;
@@ -105,7 +105,7 @@ fn bound(differences: &[f64]) -> Option<f64> {
     };
     let (smallest, largest) = super::range(differences)?;
     // At the largest difference no bet has gained. Far below the smallest, all have gained all.
-    let (mut low, mut high) = (smallest - 2.0 / SMALLEST_STAKE * 10.0, largest);
+    let (mut low, mut high) = (smallest - 20.0 / SMALLEST_STAKE, largest);
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
         if is_rejected(middle) { low = middle } else { high = middle }
@@ -275,6 +275,22 @@ mod tests {
         // Noise of 3 % in 9 of 10 pairs, and up to 100 pairs.
         let [three, five, ten] = [0.03, 0.05, 0.10].map(|shift| found(f64::ln_1p(shift)));
         assert!(three > 1_700 && five > 1_980 && ten == 2_000, "{three} {five} {ten}");
+    }
+
+    #[test]
+    fn the_price_of_a_look_after_every_pair_is_fewer_than_twice_the_pairs() {
+        use crate::stats::{Samples, values_to_find};
+        // Quantiles of a normal distribution, whose deviation is the difference to be found.
+        let mut state = 6;
+        let mut bell = || -> f64 {
+            (0..12).map(|_| random::unit(random::split_mix(&mut state))).sum::<f64>() - 6.0
+        };
+        let differences: Vec<f64> = (0..500).map(|_| 0.03 * bell()).collect();
+        let level = 0.05 / 3.0;
+        let fixed = values_to_find(0.03, 0.03, level, Samples::Paired);
+        let looked_at = pairs_to_find(0.03, &differences, level).unwrap();
+        assert_eq!(fixed, 14.0);
+        assert!((21..=28).contains(&looked_at), "{looked_at}");
     }
 
     #[test]
