@@ -4,6 +4,7 @@
 //! each other, with `target` for the server and `traffic` for the flags of the protocols.
 //! `usage_error` has the texts for words that cannot be read.
 
+mod ab;
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
 mod target;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use self::ab::AB_HELP;
+pub(crate) use self::ab::AbArgs;
 use self::load::{LoadArgs, OutputArgs, SloArgs};
 use crate::console;
 use crate::destination::Destination;
@@ -31,7 +34,8 @@ Examples:
   loadgen run --rate 20k                       open loop against 127.0.0.1:5555
   loadgen run 10.0.0.7:7000 -c 1000 -t 2       closed loop, as fast as replies come
   loadgen search --slo 'p99<1ms'               the highest rate that meets the objective
-  loadgen compare before/ after/               faster, slower, the same, or undecided
+  loadgen ab --a 'old {addr}' --b 'new {addr}' faster, slower, the same, or undecided
+  loadgen compare before/ after/               the same of stored results
   loadgen selftest                             whether this loader measures correctly here
 
 Exit codes:
@@ -74,10 +78,19 @@ pub(crate) enum Command {
     /// Measure every combination of some settings, in random order
     #[command(after_help = SWEEP_HELP, args_override_self = true)]
     Sweep(Box<SweepArgs>),
-    /// Decide whether B is faster than A, slower, or the same
+    /// Measure A and B in turn until it is decided whether B is faster, slower, or the same
+    #[command(
+        after_help = AB_HELP,
+        args_override_self = true,
+        // `AbPlan` rejects these flags and names those of the sides.
+        mut_arg("server_cmd", |command| command.hide(true)),
+        mut_arg("server_pid", |pid| pid.hide(true))
+    )]
+    Ab(Box<AbArgs>),
+    /// Decide by stored results whether B is faster than A, slower, or the same
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
-    /// Show a stored run, sweep or search: as text, JSON, CSV, plots or a page
+    /// Show a stored run, sweep, search or ab: as text, JSON, CSV, plots or a page
     Report(ReportArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
@@ -323,11 +336,11 @@ pub(crate) struct CompareArgs {
 /// The flags of `loadgen report`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
-    /// The directory of a run, a sweep or a search, or the JSON file in it
+    /// The directory of a run, a sweep, a search or an ab, or the JSON file in it
     #[arg(value_name = "DIR")]
     pub(crate) source: PathBuf,
 
-    /// The form in which to show it; a sweep and a search have text, json, csv and all
+    /// The form in which to show it; a sweep, a search and an ab have text, json, csv and all
     #[arg(long, value_name = "VIEW", default_value = "text")]
     pub(crate) view: View,
 

@@ -1,5 +1,6 @@
 //! The subcommands, each from its flags to its exit code. The longer ones have files of their own.
 
+mod ab;
 mod calibrate;
 mod csv;
 mod echo_server;
@@ -31,6 +32,7 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Run(args) => run(*args, interrupt),
         Command::Search(args) => search::search(*args, interrupt),
         Command::Sweep(args) => sweep::sweep(*args, interrupt),
+        Command::Ab(args) => ab::ab(*args, interrupt),
         Command::Compare(args) => compare(args, interrupt),
         Command::Report(args) => report::report(args, interrupt),
         Command::Merge(args) => merge(args, interrupt),

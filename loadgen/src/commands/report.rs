@@ -1,10 +1,10 @@
-//! `loadgen report`: a stored run, sweep or search in any of its views.
+//! `loadgen report`: a stored run, sweep, search or ab in any of its views.
 
 use std::io;
 use std::path::Path;
 
 use super::stored::StoredFiles;
-use super::{search, sweep};
+use super::{ab, search, sweep};
 use crate::cli::ReportArgs;
 use crate::destination::{Destination, Output};
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub(super) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Err
     Ok(exit::OK)
 }
 
-/// The sweep or the search that the path means, by its directory or its JSON file.
+/// The sweep, the search or the ab that the path means, by its directory or its JSON file.
 fn several(source: &Path) -> Result<Option<StoredFiles>, Error> {
     let is = |name: &str| match source.is_dir() {
         true => !source.join(files::RECORD).exists() && source.join(name).exists(),
@@ -36,6 +36,8 @@ fn several(source: &Path) -> Result<Option<StoredFiles>, Error> {
         sweep::stored(folder).map(Some)
     } else if is(files::SEARCH) {
         search::stored(folder).map(Some)
+    } else if is(files::AB) {
+        ab::stored(folder).map(Some)
     } else {
         Ok(None)
     }

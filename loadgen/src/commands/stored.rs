@@ -1,4 +1,4 @@
-//! Several measurements together, a sweep or a search, that were stored before.
+//! Several measurements together, a sweep, a search or an ab, that were stored before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use crate::atomic_file;
 use crate::error::Error;
 use crate::report::{Directory, View, is_same};
 
-/// The files of a stored sweep or search, made again.
+/// The files of a stored sweep, search or ab, made again.
 #[derive(Debug)]
 pub(super) struct StoredFiles {
-    /// "a sweep", "a search".
+    /// "a sweep", "a search", "an ab".
     pub(super) what: &'static str,
     /// Where it was read.
     pub(super) folder: PathBuf,

@@ -5,10 +5,11 @@ use serde::{Serialize, Serializer};
 use super::metrics::{ComparedMetric, Values};
 use super::schedules::Schedules;
 use super::{RUNS_MIN, Side};
+use crate::record::Verdict;
 use crate::stats::{self, Samples, Shift};
 
 /// Chance of a false alarm over all metrics together.
-pub(super) const LEVEL: f64 = 0.05;
+pub(crate) const LEVEL: f64 = 0.05;
 
 /// Most runs that are suggested. A difference that needs more is too small for this machine.
 const RUNS_SUGGESTED_MAX: f64 = 1e6;
@@ -30,6 +31,35 @@ pub(crate) enum Judgement {
     Invalid,
     /// The metric is shown, and does not decide.
     Shown,
+}
+
+impl Judgement {
+    /// What a table says of B.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::Same => "the same",
+            Self::Undecided => "undecided",
+            Self::NotEnoughRuns => "(not enough runs)",
+            Self::NotComparable => "(no verdict)",
+            Self::Invalid => "(INVALID)",
+            Self::Shown => "(does not decide)",
+        }
+    }
+
+    /// The first word of a report, and how grave it is.
+    pub(crate) fn headline(self) -> (Verdict, &'static str) {
+        match self {
+            Self::Invalid => (Verdict::Invalid, "INVALID"),
+            Self::Slower => (Verdict::Invalid, "SLOWER"),
+            Self::Faster => (Verdict::Valid, "FASTER"),
+            Self::Same => (Verdict::Valid, "SAME"),
+            Self::Undecided => (Verdict::Suspect, "UNDECIDED"),
+            Self::NotEnoughRuns => (Verdict::Suspect, "NOT ENOUGH RUNS"),
+            Self::NotComparable | Self::Shown => (Verdict::Suspect, "NO VERDICT"),
+        }
+    }
 }
 
 /// One line of a comparison.

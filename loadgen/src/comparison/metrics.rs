@@ -7,15 +7,15 @@ use crate::units;
 
 /// A number of a run.
 #[derive(Debug)]
-pub(super) struct ComparedMetric {
-    pub(super) name: &'static str,
-    pub(super) more_is_better: bool,
+pub(crate) struct ComparedMetric {
+    pub(crate) name: &'static str,
+    pub(crate) more_is_better: bool,
     /// Whether the judgement of the sides depends on it.
     pub(super) decides: bool,
     /// The value, and whether it is a lower bound; nothing if the run has none.
     of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
     /// The value as people read it.
-    pub(super) show: fn(f64) -> String,
+    pub(crate) show: fn(f64) -> String,
 }
 
 /// In the order of the table. Latencies are the headline latency: response in an open loop, service
@@ -24,7 +24,7 @@ pub(super) struct ComparedMetric {
 /// The rate of an open loop is the schedule's, so there the share of it that was achieved decides.
 /// p99.9 and maximum rest on few requests of a run. They vary so much that with them hardly any two
 /// sides would be the same, and each further metric makes the others less sensitive.
-pub(super) const METRICS: &[ComparedMetric] = &[
+pub(crate) const METRICS: &[ComparedMetric] = &[
     ComparedMetric {
         name: "rate",
         more_is_better: true,
@@ -89,6 +89,21 @@ pub(super) struct Values {
 }
 
 impl ComparedMetric {
+    /// The metric of this name, with a hyphen for a blank, as flags have it.
+    pub(crate) fn named(word: &str) -> Result<&'static Self, String> {
+        let known = || METRICS.iter().map(|metric| metric.name.replace(' ', "-"));
+        let at = known().position(|name| name == word);
+        at.map(|at| &METRICS[at]).ok_or_else(|| {
+            let known: Vec<String> = known().collect();
+            format!("there is no metric '{word}'; choose among {}", known.join(", "))
+        })
+    }
+
+    /// The value of a run, and whether it is a lower bound; nothing if the run has none.
+    pub(crate) fn value(&self, record: &Record, run: &RunRecord) -> Option<(f64, bool)> {
+        (self.of)(record, run)
+    }
+
     /// Whether any run of a side has a value.
     pub(super) fn is_known_to(&self, side: &Side) -> bool {
         side.seeded_runs().any(|(record, run, _)| (self.of)(record, run).is_some())

@@ -30,12 +30,12 @@ mod text;
 use serde::Serialize;
 
 pub(crate) use self::differences::Difference;
-pub(crate) use self::judgement::{Finding, Judgement};
-use self::judgement::{LEVEL, Measured, Test};
-use self::metrics::{ComparedMetric, METRICS};
+pub(crate) use self::judgement::{Finding, Judgement, LEVEL};
+use self::judgement::{Measured, Test};
+pub(crate) use self::metrics::{ComparedMetric, METRICS};
 pub(crate) use self::schedules::Schedules;
 pub(crate) use self::side::Side;
-pub(crate) use self::text::render;
+pub(crate) use self::text::{probability, render};
 use crate::exit;
 use crate::record::Verdict;
 use crate::stats;

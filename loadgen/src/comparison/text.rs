@@ -17,7 +17,7 @@ pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
 
 fn write_comparison(out: &mut String, comparison: &Comparison, style: Style) -> fmt::Result {
     let delta = format!("{} %", 100.0 * comparison.delta);
-    let (level, word) = headline(comparison);
+    let (level, word) = comparison.judgement.headline();
     writeln!(out, "{}: {}", style.judged(level, word), explained(comparison, &delta))?;
     for difference in &comparison.differences {
         let text =
@@ -67,18 +67,6 @@ fn legend(comparison: &Comparison, delta: &str) -> String {
         legend.push_str(&format!("; not known in every run: {}", comparison.unknown.join(", ")));
     }
     legend
-}
-
-fn headline(comparison: &Comparison) -> (Verdict, &'static str) {
-    match comparison.judgement {
-        Judgement::Invalid => (Verdict::Invalid, "INVALID"),
-        Judgement::Slower => (Verdict::Invalid, "SLOWER"),
-        Judgement::Faster => (Verdict::Valid, "FASTER"),
-        Judgement::Same => (Verdict::Valid, "SAME"),
-        Judgement::Undecided => (Verdict::Suspect, "UNDECIDED"),
-        Judgement::NotEnoughRuns => (Verdict::Suspect, "NOT ENOUGH RUNS"),
-        Judgement::NotComparable | Judgement::Shown => (Verdict::Suspect, "NO VERDICT"),
-    }
 }
 
 fn explained(comparison: &Comparison, delta: &str) -> String {
@@ -164,20 +152,11 @@ fn row(finding: &Finding) -> Vec<String> {
         finding.ratio_ci95.map_or_else(unknown, interval),
         probability(finding.p),
         finding.p_holm.map_or_else(String::new, probability),
-        match finding.judgement {
-            Judgement::Faster => "faster",
-            Judgement::Slower => "slower",
-            Judgement::Same => "the same",
-            Judgement::Undecided => "undecided",
-            Judgement::NotEnoughRuns => "(not enough runs)",
-            Judgement::NotComparable => "(no verdict)",
-            Judgement::Invalid => "(INVALID)",
-            Judgement::Shown => "(does not decide)",
-        }
-        .to_owned(),
+        finding.judgement.word().to_owned(),
     ]
 }
 
-fn probability(p: f64) -> String {
+/// A p value.
+pub(crate) fn probability(p: f64) -> String {
     if p < 0.000_1 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
 }

@@ -136,11 +136,14 @@ fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Er
     atomic_file::failure(operation, path)
 }
 
-/// Whether it is a file that a run, a sweep or a search writes, or the directory of a sweep's runs.
+/// Whether it is a file that a measurement writes, or the directory of the runs of a sweep or of
+/// pairs.
 fn is_ours(entry: &DirEntry) -> bool {
     match entry.file_type() {
         Ok(kind) if kind.is_file() => is_our_file(&name(entry)),
-        Ok(kind) if kind.is_dir() => name(entry) == files::CELLS && holds_only_runs(&entry.path()),
+        Ok(kind) if kind.is_dir() => {
+            [files::CELLS, files::PAIRS].contains(&&*name(entry)) && holds_only_runs(&entry.path())
+        }
         _ => false,
     }
 }
@@ -150,13 +153,13 @@ fn is_our_file(name: &str) -> bool {
     files::NAMES.contains(&name) || files::is_log(name) || files::is_plot(name)
 }
 
-/// Whether everything in it is the record of a run of a sweep.
-fn holds_only_runs(cells: &Path) -> bool {
+/// Whether everything in it is a folder of records of runs.
+fn holds_only_runs(folders: &Path) -> bool {
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    entries(cells).all(|cell| {
-        let is_folder = cell.file_type().is_ok_and(|kind| kind.is_dir());
+    entries(folders).all(|folder| {
+        let is_folder = folder.file_type().is_ok_and(|kind| kind.is_dir());
         is_folder
-            && entries(&cell.path()).all(|run| {
+            && entries(&folder.path()).all(|run| {
                 let is_file = run.file_type().is_ok_and(|kind| kind.is_file());
                 is_file && files::is_run(atomic_file::finished_name(&name(&run)))
             })

@@ -23,9 +23,17 @@ pub(crate) const CELLS: &str = "cells";
 pub(crate) const SEARCH: &str = "search.json";
 pub(crate) const SEARCH_TABLE: &str = "search.csv";
 pub(crate) const SEARCH_TEXT: &str = "search.txt";
+/// The record of a comparison in pairs, its table, and its reports.
+pub(crate) const AB: &str = "ab.json";
+pub(crate) const AB_TABLE: &str = "ab.csv";
+pub(crate) const AB_TEXT: &str = "ab.txt";
+pub(crate) const AB_MARKDOWN: &str = "ab.md";
+pub(crate) const AB_JUNIT: &str = "junit.xml";
+/// The directory of its runs.
+pub(crate) const PAIRS: &str = "pairs";
 
 /// Every name but those of interval logs and plots.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 20] = [
     RECORD,
     INTERVALS,
     PAGE,
@@ -36,6 +44,11 @@ pub(super) const NAMES: [&str; 15] = [
     SEARCH,
     SEARCH_TABLE,
     SEARCH_TEXT,
+    AB,
+    AB_TABLE,
+    AB_TEXT,
+    AB_MARKDOWN,
+    AB_JUNIT,
     "response.us.hgrm",
     "service.us.hgrm",
     "lateness.us.hgrm",
@@ -62,12 +75,12 @@ pub(super) fn is_log(name: &str) -> bool {
     is_numbered(name, 3, ".hlog")
 }
 
-/// Name of the record of one run of a sweep.
+/// Name of the record of one run of a sweep, or of one pair.
 pub(crate) fn run_of(round: u32) -> String {
     format!("run-{round:02}.json")
 }
 
-/// Whether this is the name of the record of one run of a sweep.
+/// Whether this is the name of the record of one run of a sweep, or of one pair.
 pub(super) fn is_run(name: &str) -> bool {
     is_numbered(name, 2, ".json")
 }

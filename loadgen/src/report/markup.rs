@@ -1,7 +1,7 @@
-//! Escaped text, for HTML and SVG.
+//! Escaped text, for HTML, SVG and XML.
 
 /// The text with every character escaped that has a meaning in markup or is not allowed in XML.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -20,12 +20,12 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Fails unless every element is closed in order and nothing else looks like markup.
     #[track_caller]
-    pub(in crate::report) fn expect_well_formed(text: &str) {
+    pub(crate) fn expect_well_formed(text: &str) {
         if let Err(error) = roxmltree::Document::parse(text) {
             panic!("{error} in:\n{text}");
         }

@@ -26,7 +26,7 @@ pub(crate) mod hlog;
 mod html;
 pub(crate) mod json;
 mod loader_mark;
-mod markup;
+pub(crate) mod markup;
 pub(crate) mod plot;
 mod stored;
 pub(crate) mod text;

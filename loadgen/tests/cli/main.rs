@@ -1,5 +1,6 @@
 //! The real program against real sockets: what a user sees, on good days and bad.
 
+mod ab;
 mod causes;
 mod connections;
 mod destinations;

@@ -185,7 +185,7 @@ fn an_upper_bound_may_be_unknown() {
 
 #[test]
 fn every_field_is_described() {
-    for name in ["result", "search", "sweep", "compare"] {
+    for name in ["result", "search", "sweep", "compare", "ab"] {
         Schema::named(name).expect_described();
     }
 }
