@@ -53,7 +53,12 @@ impl AbFolder {
             )));
         }
         let directory = Directory::continued(path)?;
-        let stored = StoredAb { plan: plan.text.clone(), interrupted: false, ..stored };
+        let stored = StoredAb {
+            plan: plan.text.clone(),
+            interrupted: false,
+            continued_after: stored.pairs.len(),
+            ..stored
+        };
         Ok((Self { directory: Some(directory), continues: true }, stored))
     }
 

@@ -27,6 +27,8 @@ pub(super) struct StoredAb {
     pub(super) env: Option<Environment>,
     /// Whether it ended before it was complete, by a signal or an error.
     pub(super) interrupted: bool,
+    /// How many pairs were there when it was continued; 0 if it was not.
+    pub(super) continued_after: usize,
     /// In the order of measurement.
     pub(super) pairs: Vec<Pair>,
 }
@@ -54,6 +56,7 @@ impl StoredAb {
             plan: plan.clone(),
             env: None,
             interrupted: false,
+            continued_after: 0,
             pairs: Vec::new(),
         }
     }
@@ -64,10 +67,12 @@ impl StoredAb {
     }
 
     /// Whether so many pairs have an INVALID run that nothing can be concluded: several in a row, or
-    /// more than may be measured in all.
+    /// more than may be measured in all. Those before it was continued do not matter, as the machine
+    /// may have become quiet.
     pub(super) fn is_given_up(&self) -> bool {
-        let at_end = self.pairs.iter().rev().take_while(|pair| pair.left_out).count();
-        let left_out = self.pairs.len() - self.counted().len();
+        let pairs = self.pairs.get(self.continued_after..).unwrap_or_default();
+        let at_end = pairs.iter().rev().take_while(|pair| pair.left_out).count();
+        let left_out = pairs.iter().filter(|pair| pair.left_out).count();
         at_end >= LEFT_OUT_MAX
             || left_out > (self.plan.pairs_to_measure() as usize).max(LEFT_OUT_MAX)
     }
@@ -173,7 +178,7 @@ pub(super) mod tests {
         let mut all = pairs(9, 1.2);
         all.insert(4, invalid(10));
         all.insert(2, invalid(11));
-        all[4].b.had_errors = true;
+        all[5].b.had_errors = true;
         let mixed = record(AB, all);
         assert_eq!((mixed.counted, mixed.left_out), (9, 2));
         assert_eq!(mixed.judged.judgement, Judgement::Slower);
@@ -195,8 +200,10 @@ pub(super) mod tests {
         };
         let plan = "--null=6 --a old --pairs 6";
         assert!(!record(plan, every_second(10)).is_complete());
-        let stored = record(plan, (1..=7).flat_map(|_| every_second(2)).collect()).stored;
+        let mut stored = record(plan, (1..=7).flat_map(|_| every_second(2)).collect()).stored;
         assert!(stored.is_given_up());
+        stored.continued_after = stored.pairs.len();
+        assert!(!stored.is_given_up());
     }
 
     #[test]

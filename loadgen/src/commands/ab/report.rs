@@ -554,7 +554,7 @@ mod tests {
         assert_eq!(text, expected);
         let left_out = record(AB, vec![invalid(1)]);
         let text = line(&left_out, &left_out.stored.pairs[0]);
-        let expected = "a pair is left out, and measured again: pair 1, B: loader-late: p99 1 ms";
+        let expected = "pair 1, B: loader-late: p99 1 ms; the pair is left out";
         assert_eq!(text, expected);
     }
 
