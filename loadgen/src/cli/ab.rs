@@ -12,12 +12,12 @@ use crate::options::ServerCommand;
 /// Help below the flags.
 pub(super) const AB_HELP: &str = "\
 A pair is a run of A and a run of B directly after each other, with the same seed; each pair has \
-the next seed, and a random order. After each pair the deciding metrics are tested. The measurement \
-stops when B is slower in one of them; when B is faster in one, and in no other slower by more than \
---delta; when B is the same in all; or after --pairs. The test may be looked at after every pair: \
-the chance that it ever calls equal sides different, in any metric, is at most 5 %. If nothing is \
-decided, the report has the number of pairs that would show a difference of --delta; the same \
-command with a larger --pairs and the same --out goes on.
+the next seed, and a random order. After each pair the deciding metrics are tested. The \
+measurement stops when B is slower in one of them; when B is faster in one, and in no other slower \
+by more than --delta; when B is the same in all; or after --pairs. The test may be looked at after \
+every pair: the chance that it ever calls equal sides different, in any metric, is at most 5 %. If \
+nothing is decided, the report has the number of pairs that would show a difference of --delta; \
+the same command with a larger --pairs and the same --out goes on.
 
 A pair with an INVALID run is left out, and another one is measured instead, with the next seed. \
 After five such pairs in a row, or --pairs of them in all, nothing can be concluded.

@@ -113,9 +113,9 @@ fn bound(differences: &[f64]) -> Option<f64> {
     Some(high)
 }
 
-/// With how many pairs [`POWER`] of comparisons find a `difference` at `level`, if the noise is that
-/// of these pairs: it is drawn again from their distances from their median. Nothing if that takes
-/// more than [`PAIRS_TO_FIND_MAX`], or of fewer than two pairs.
+/// With how many pairs [`POWER`] of comparisons find a `difference` at `level`, if the noise is
+/// that of these pairs: it is drawn again from their distances from their median. Nothing if that
+/// takes more than [`PAIRS_TO_FIND_MAX`], or of fewer than two pairs.
 pub(crate) fn pairs_to_find(difference: f64, differences: &[f64], level: f64) -> Option<u32> {
     let centre = median(differences).filter(|_| differences.len() > 1)?;
     let count = differences.len() as f64;
@@ -214,11 +214,11 @@ mod tests {
     impl Noise {
         fn next(&mut self) -> f64 {
             let mut uniform = || random::unit(random::split_mix(&mut self.state));
-            let bell = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+            let normal = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
             let width = if uniform() < 0.1 { 5.0 } else { 1.0 };
             self.pairs += 1;
             let drift = 1.0 + 0.5 * (f64::from(self.pairs) / 10.0).sin();
-            0.03 * drift * width * bell
+            0.03 * drift * width * normal
         }
     }
 
@@ -282,10 +282,10 @@ mod tests {
         use crate::stats::{Samples, values_to_find};
         // Quantiles of a normal distribution, whose deviation is the difference to be found.
         let mut state = 6;
-        let mut bell = || -> f64 {
+        let mut normal = || -> f64 {
             (0..12).map(|_| random::unit(random::split_mix(&mut state))).sum::<f64>() - 6.0
         };
-        let differences: Vec<f64> = (0..500).map(|_| 0.03 * bell()).collect();
+        let differences: Vec<f64> = (0..500).map(|_| 0.03 * normal()).collect();
         let level = 0.05 / 3.0;
         let fixed = values_to_find(0.03, 0.03, level, Samples::Paired);
         let looked_at = pairs_to_find(0.03, &differences, level).unwrap();

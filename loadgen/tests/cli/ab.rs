@@ -12,10 +12,10 @@ use crate::process::echo_command;
 use crate::program::*;
 use crate::servers::Server;
 
-/// Short runs of servers that are slow: on a machine that is busy with other tests, a loader that is
-/// late makes fewer of them INVALID.
+/// Short runs of servers that are slow: on a machine that is busy with other tests, fewer of them
+/// are INVALID because the loader is late.
 const SHORT: [&str; 6] =
-    ["ab", "--duration=300ms", "--warmup=10ms", "-c32", "--rate=200", "--pairs=9"];
+    ["ab", "--duration=300ms", "--warmup=200ms", "-c32", "--rate=200", "--pairs=9"];
 
 /// How often a measurement is made again that was given up because of INVALID runs.
 const ATTEMPTS: usize = 4;
@@ -25,7 +25,7 @@ fn start(flags: &[&str]) -> Child {
 }
 
 fn ab(flags: &[&str]) -> Finished {
-    wait(start(flags))
+    wait_within(start(flags), Duration::from_secs(60))
 }
 
 /// As [`ab`], made again if the machine was too busy.

@@ -53,7 +53,12 @@ impl From<Output> for Finished {
 
 #[track_caller]
 pub(crate) fn wait(child: Child) -> Finished {
-    let mut child = child;
+    wait_within(child, RUN_TIME_MAX)
+}
+
+/// Waits for a command of several runs.
+#[track_caller]
+pub(crate) fn wait_within(mut child: Child, most: Duration) -> Finished {
     let mut pipes = (child.stdout.take(), child.stderr.take());
     let reader = thread::spawn(move || {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -66,7 +71,7 @@ pub(crate) fn wait(child: Child) -> Finished {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > RUN_TIME_MAX {
+        if begun.elapsed() > most {
             child.kill().unwrap();
             panic!("the run hangs");
         }

@@ -306,18 +306,18 @@ mod tests {
     /// pairs they had in the mean.
     fn outcomes(effects: [f64; 3]) -> ([usize; 3], f64) {
         let (text, mut state) = (text(), 9);
-        let mut bell = || -> f64 {
+        let mut normal = || -> f64 {
             (0..12).map(|_| random::unit(random::split_mix(&mut state))).sum::<f64>() - 6.0
         };
         let (mut counts, mut pairs_made) = ([0; 3], 0);
         for _ in 0..300 {
             let (mut pairs, mut judgement) = (Vec::new(), Judgement::Undecided);
             for number in 1..=text.pairs {
-                let shared = bell();
+                let shared = normal();
                 let mut pair = pair(number, 1.0);
                 let values = pair.b.values.values_mut();
                 for (value, effect) in values.zip(effects) {
-                    value.value *= (effect + 0.03 * (0.6 * shared + 0.8 * bell())).exp();
+                    value.value *= (effect + 0.03 * (0.6 * shared + 0.8 * normal())).exp();
                 }
                 pairs.push(pair);
                 let judged = judge(&text, &pairs.iter().collect::<Vec<_>>());

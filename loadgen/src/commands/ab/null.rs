@@ -128,8 +128,8 @@ pub(super) mod tests {
         let mut state = seed;
         let mut noise = || -> f64 {
             let mut uniform = || random::unit(random::split_mix(&mut state));
-            let bell = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
-            0.03 * bell * if uniform() < 0.1 { 5.0 } else { 1.0 }
+            let normal = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+            0.03 * normal * if uniform() < 0.1 { 5.0 } else { 1.0 }
         };
         let noisy = |number| {
             let mut pair = pair(number, 1.0);

@@ -66,9 +66,9 @@ impl StoredAb {
         self.pairs.iter().filter(|pair| !pair.left_out).collect()
     }
 
-    /// Whether so many pairs have an INVALID run that nothing can be concluded: several in a row, or
-    /// more than may be measured in all. Those before it was continued do not matter, as the machine
-    /// may have become quiet.
+    /// Whether so many pairs have an INVALID run that nothing can be concluded: several in a row,
+    /// or more than may be measured in all. Those before it was continued do not matter, as the
+    /// machine may have become quiet.
     pub(super) fn is_given_up(&self) -> bool {
         let pairs = self.pairs.get(self.continued_after..).unwrap_or_default();
         let at_end = pairs.iter().rev().take_while(|pair| pair.left_out).count();

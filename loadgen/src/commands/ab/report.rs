@@ -515,8 +515,8 @@ mod tests {
         }
         let given_up = record(AB, (1..=5).map(invalid).collect());
         let begins = "INVALID: 5 of 5 pairs had an INVALID run, so that nothing can be concluded - \
-                      5 pairs left out because of an INVALID run, 0 of A and 5 of B; first: pair 1, \
-                      B: loader-late: p99 1 ms A 0 runs, ";
+                      5 pairs left out because of an INVALID run, 0 of A and 5 of B; first: pair \
+                      1, B: loader-late: p99 1 ms A 0 runs, ";
         assert!(plain(&given_up).starts_with(begins), "{}", plain(&given_up));
     }
 
