@@ -153,7 +153,7 @@ fn an_interrupt_keeps_the_pairs_and_the_same_command_goes_on() {
     signal(&child, "INT");
     let finished = wait(child);
     assert_eq!(finished.code, Some(130), "{finished:?}");
-    assert!(finished.stdout.contains("INTERRUPTED after "), "{finished:?}");
+    assert!(finished.stdout.contains("NOT COMPLETE after "), "{finished:?}");
     let record = json(&out.join("ab.json"));
     assert_eq!(record["interrupted"], true);
     assert!(out.join("junit.xml").exists());

@@ -78,7 +78,7 @@ fn cases(record: &AbRecord) -> Vec<(String, Outcome)> {
             let why = report::left_out(record);
             Outcome::Error(format!("INVALID: {}; {why}", report::explained(record)))
         }
-        (_, true) => Outcome::Error("it was interrupted".to_owned()),
+        (_, true) => Outcome::Error("it is not complete".to_owned()),
         _ => Outcome::Passed,
     };
     let failed = [Name::A, Name::B].into_iter().filter(|&name| record.had_errors(name));

@@ -201,7 +201,7 @@ pub(super) fn notes(record: &AbRecord) -> Vec<String> {
     if record.stored.interrupted {
         let all = record.stored.plan.pairs_to_measure();
         notes.push(format!(
-            "INTERRUPTED after {} of at most {all}",
+            "NOT COMPLETE after {} of at most {all}",
             counted(record.counted as u64, "pair")
         ));
     }
@@ -505,7 +505,7 @@ mod tests {
         let stored = StoredAb { interrupted: true, ..record(AB, all).stored };
         let text = plain(&AbRecord::new(stored));
         for said in [
-            "- INTERRUPTED after 9 pairs of at most 40",
+            "- NOT COMPLETE after 9 pairs of at most 40",
             "- B had errors: 1,234 requests failed",
             "- 1 of 18 runs SUSPECT; first: pair 3, A: errors: 5",
             "- 1 pair left out because of an INVALID run, 0 of A and 1 of B; first: pair 10, B: \
