@@ -107,6 +107,7 @@ fi
 ./scripts/stall.sh --quick
 ./scripts/memory.sh --quick
 ./scripts/loader_truth.sh --quick
+./scripts/ab_null.sh --quick
 
 step "smoke: faults"
 ./scripts/faults.sh --quick
