@@ -39,9 +39,6 @@ Examples:
 /// The flags of `loadgen ab`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AbArgs {
-    #[command(flatten)]
-    pub(crate) load: LoadArgs,
-
     /// Start this command before each run of A, and stop it after the run; {addr} is replaced by
     /// the target
     #[arg(long, value_name = "CMD", help_heading = "Sides", conflicts_with = "a_pid")]
@@ -97,6 +94,9 @@ pub(crate) struct AbArgs {
     /// A difference within this share counts as the same
     #[arg(long, value_name = "SHARE", default_value = "3%", help_heading = "Comparison")]
     pub(crate) delta: String,
+
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 
     /// Write everything into this directory: ab.json, ab.csv (a line per run), ab.txt, ab.md,
     /// junit.xml, and the record of each run; a measurement of the same plan in it is continued
