@@ -41,6 +41,19 @@ pub(crate) enum Error {
         done: usize,
     },
 
+    /// The complaint states the reason and the remedy.
+    #[error("set up a connection to {address}{}: {complaint}", after(*done))]
+    Setup {
+        address: String,
+        complaint: String,
+        /// Connections that the same thread had established before.
+        done: usize,
+    },
+
+    /// The complaint states the reason.
+    #[error("preload {address}: {complaint}")]
+    Preload { address: String, complaint: String },
+
     /// A file of TLS that cannot be used; the complaint states the reason and the remedy.
     #[error("read {} ({flag}): {complaint}", path.display())]
     TlsFile { flag: &'static str, path: PathBuf, complaint: String },

@@ -10,8 +10,8 @@ use crate::interrupt::Interrupt;
 use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
-    ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    StatusesRecord, TextValue, TlsRecord, Validity, Verdict,
+    ArgsRecord, Counters, KeyValueRecord, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA,
+    ServerRecord, StatusesRecord, TextValue, TlsRecord, Validity, Verdict,
 };
 use crate::server::Server;
 use crate::slo::Slo;
@@ -216,6 +216,7 @@ pub(crate) fn combine(
         counters,
         statuses: StatusesRecord::sum(runs.iter().map(|run| &run.statuses), latencies),
         tls: TlsRecord::sum(runs.iter().map(|run| run.tls.as_ref())),
+        key_value: KeyValueRecord::sum(runs.iter().map(|run| run.key_value.as_ref())),
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),
         args,

@@ -11,7 +11,10 @@ use crate::destination::Destination;
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
-use crate::wire::{ExpectedStatuses, Protocol, Sizes, Verify, http};
+use crate::wire::{
+    CommandFile, Credentials, ExpectedStatuses, KeyCount, KeyDistribution, KeyPrefix, Mix,
+    Protocol, Sizes, Verify, http,
+};
 
 /// The load and the server: typed flags, not yet checked against each other.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +31,9 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten, next_help_heading = "Traffic")]
     pub(crate) traffic: TrafficArgs,
+
+    #[command(flatten, next_help_heading = "Redis and memcached")]
+    pub(crate) key_value: KeyValueArgs,
 
     #[command(flatten, next_help_heading = "Connections")]
     pub(crate) connections: ConnectionArgs,
@@ -105,12 +111,12 @@ pub(crate) struct ShapeArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrafficArgs {
     /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http (GET),
-    /// resp-ping, resp-echo (Redis), memcached (set) [default: that of the target's URL, otherwise
-    /// raw]
+    /// resp-ping, resp-echo (Redis), memcached (set); with keys: resp2, resp3 (Redis),
+    /// memcached-text, memcached-meta [default: that of the target's URL, otherwise raw]
     #[arg(long, value_name = "P")]
     pub(crate) protocol: Option<Protocol>,
 
-    /// Payload of a request: 64, 16KiB, a range 64..4KiB, weights 64:9,1KiB:1, or
+    /// Payload of a request, or value that is written: 64, 16KiB, a range 64..4KiB, weights 64:9,1KiB:1, or
     /// lognormal:MEDIAN,SIGMA; up to 64MiB; not with http and resp-ping, which have none
     /// [default: 64]
     #[arg(long, value_name = "BYTES")]
@@ -139,6 +145,48 @@ pub(crate) struct TrafficArgs {
     /// Header of http requests, repeatable, such as 'Accept: */*'
     #[arg(long, value_name = "HEADER", value_parser = http::header)]
     pub(crate) http_header: Vec<String>,
+}
+
+/// The keys and commands of Redis and memcached.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeyValueArgs {
+    /// Commands and their weights: get, set and delete, such as get:9,set:1. Reads are verified:
+    /// they must return a value that this run has written to that key, and that can be current
+    /// [default: get:9,set:1]
+    #[arg(long, value_name = "MIX")]
+    pub(crate) mix: Option<Mix>,
+
+    /// Any commands instead of a mix, one on each line of this file, with its weight before it:
+    /// '9 HGET __key__ name'. __key__ and __data__ stand for a key and a value. Replies are read, and
+    /// errors counted, but values are not verified
+    #[arg(long, value_name = "FILE", value_parser = CommandFile::read, conflicts_with = "mix")]
+    pub(crate) commands: Option<CommandFile>,
+
+    /// Number of keys: 1000, 100k, 1M. Verified reads take 16 bytes of the loader's memory for each
+    /// [default: 100k]
+    #[arg(long, value_name = "N")]
+    pub(crate) keys: Option<KeyCount>,
+
+    /// How requests choose among the keys: uniform, zipf:EXPONENT (the first keys most often),
+    /// normal (those in the middle), sequential [default: uniform]
+    #[arg(long, value_name = "DIST")]
+    pub(crate) key_dist: Option<KeyDistribution>,
+
+    /// What every key begins with; twelve digits follow [default: lg:]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) key_prefix: Option<KeyPrefix>,
+
+    /// Write every key once before the load of each run; --source does not apply to that
+    #[arg(long)]
+    pub(crate) preload: bool,
+
+    /// Log in on each connection: PASSWORD or USER:PASSWORD. The record does not have it
+    #[arg(long, value_name = "CREDENTIALS", env = "LOADGEN_AUTHENTICATE", hide_env_values = true)]
+    pub(crate) authenticate: Option<Credentials>,
+
+    /// Use this database of Redis
+    #[arg(long, value_name = "N")]
+    pub(crate) select_db: Option<u32>,
 }
 
 /// The connections that carry it.

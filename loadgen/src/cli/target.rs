@@ -32,8 +32,12 @@ impl Scheme {
     pub(super) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::Http => &[Protocol::Http],
-            Self::Redis => &[Protocol::RespPing, Protocol::RespEcho],
-            Self::Memcached => &[Protocol::Memcached],
+            Self::Redis => {
+                &[Protocol::RespPing, Protocol::RespEcho, Protocol::Resp2, Protocol::Resp3]
+            }
+            Self::Memcached => {
+                &[Protocol::Memcached, Protocol::MemcachedText, Protocol::MemcachedMeta]
+            }
         }
     }
 
@@ -86,8 +90,8 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
                  --http-header 'Authorization: ...'"
             ),
             _ => format!(
-                "target '{text}': leave out what stands before the '@'; loadgen does not \
-                 log in"
+                "target '{text}': leave out what stands before the '@', and use \
+                 --authenticate USER:PASSWORD"
             ),
         });
     }
@@ -237,7 +241,7 @@ mod tests {
             ("ftp://a", "the scheme 'ftp' is not supported; write http://"),
             ("://a", "the scheme '' is not supported"),
             ("http://u:p@a/", "use --http-header 'Authorization: ...'"),
-            ("redis://:p@a", "does not log in"),
+            ("redis://:p@a", "use --authenticate USER:PASSWORD"),
             ("redis://a/1", "only http:// and https:// have a path; leave out '/1'"),
             ("memcached://a?x", "leave out '?x'"),
             ("tcp://a", "has no port"),

@@ -1,19 +1,28 @@
 //! The traffic that the flags and the target name. A flag that the protocol cannot use is refused,
 //! because the result would not be what the user asked for.
 
-use super::load::TrafficArgs;
+use super::load::{KeyValueArgs, TrafficArgs};
 use super::target::NamedTarget;
 use crate::error::Error;
-use crate::wire::{Protocol, TrafficSpec, Verify};
+use crate::wire::{Commands, KeyValueSpec, Protocol, STAMP_BYTES, Setup, TrafficSpec, Verify};
 
-/// The traffic of a run against `named`.
-pub(super) fn traffic(args: TrafficArgs, named: &NamedTarget) -> Result<TrafficSpec, Error> {
-    let protocol = protocol(args.protocol, named)?;
+/// The traffic of a run over `connections` connections against `named`.
+pub(super) fn traffic(
+    args: TrafficArgs,
+    key_value: KeyValueArgs,
+    named: &NamedTarget,
+    connections: u32,
+) -> Result<TrafficSpec, Error> {
+    let protocol = protocol(args.protocol, named, key_value.given().is_some())?;
     expect_effects(&args, protocol)?;
+    let setup = setup(&key_value, protocol)?;
+    let verify = verify(&args, key_value.commands.is_some())?;
     Ok(TrafficSpec {
         protocol,
+        setup,
+        key_value: key_value_spec(key_value, &args, protocol, connections)?,
         sizes: args.size.unwrap_or_default(),
-        verify: args.verify.unwrap_or_default(),
+        verify,
         http_host: named.http_host.clone(),
         http_path: http_path(args.http_path, named)?,
         http_headers: args.http_header,
@@ -21,11 +30,108 @@ pub(super) fn traffic(args: TrafficArgs, named: &NamedTarget) -> Result<TrafficS
     })
 }
 
-fn protocol(requested: Option<Protocol>, named: &NamedTarget) -> Result<Protocol, Error> {
+impl KeyValueArgs {
+    /// One of these flags that is given.
+    fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--mix", self.mix.is_some()),
+            ("--commands", self.commands.is_some()),
+            ("--keys", self.keys.is_some()),
+            ("--key-dist", self.key_dist.is_some()),
+            ("--key-prefix", self.key_prefix.is_some()),
+            ("--preload", self.preload),
+        ];
+        flags.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+}
+
+/// What is compared of a reply. What the replies to commands of a file should be is not known.
+fn verify(args: &TrafficArgs, has_commands: bool) -> Result<Verify, Error> {
+    match args.verify {
+        Some(verify @ (Verify::Full | Verify::Length)) if has_commands => usage(format!(
+            "--verify {verify}: values are not verified with --commands; leave it out, or use --mix"
+        )),
+        None if has_commands => Ok(Verify::None),
+        verify => Ok(verify.unwrap_or_default()),
+    }
+}
+
+/// What each connection says before its first request.
+fn setup(args: &KeyValueArgs, protocol: Protocol) -> Result<Setup, Error> {
+    let credentials = args.authenticate.as_ref();
+    if credentials.is_some() && !protocol.is_resp() && !protocol.is_memcached() {
+        return usage(format!(
+            "--authenticate has no effect on {protocol}; use a protocol of Redis or memcached, or \
+             leave it out"
+        ));
+    }
+    if args.select_db.is_some() && !protocol.is_resp() {
+        return usage(format!(
+            "--select-db has no effect on {protocol}; use a protocol of Redis, or leave it out"
+        ));
+    }
+    Ok(Setup::new(protocol, credentials, args.select_db))
+}
+
+/// The keys and commands; nothing for a protocol without keys.
+fn key_value_spec(
+    args: KeyValueArgs,
+    traffic: &TrafficArgs,
+    protocol: Protocol,
+    connections: u32,
+) -> Result<Option<KeyValueSpec>, Error> {
+    if !protocol.has_keys() {
+        return match args.given() {
+            None => Ok(None),
+            Some(flag) => usage(format!(
+                "{flag} has no effect on {protocol}; use --protocol resp2, resp3, memcached-text or \
+                 memcached-meta, or leave it out"
+            )),
+        };
+    }
+    if traffic.verify == Some(Verify::Length) {
+        return usage(format!(
+            "--verify length: the length of a value of {protocol} is known only with all of it; \
+             write full or none"
+        ));
+    }
+    if traffic.size.as_ref().is_some_and(|sizes| sizes.least_requested_bytes() < STAMP_BYTES.into())
+    {
+        return usage(format!(
+            "--size must be at least {STAMP_BYTES} with {protocol}: every value begins with its \
+             key, version and length"
+        ));
+    }
+    let commands = match args.commands {
+        None => Commands::Mix(args.mix.unwrap_or_default()),
+        Some(file) => {
+            file.fits(protocol).map_err(Error::Usage)?;
+            Commands::File(file)
+        }
+    };
+    Ok(Some(KeyValueSpec {
+        keys: args.keys.unwrap_or_default(),
+        prefix: args.key_prefix.unwrap_or_default(),
+        distribution: args.key_dist.unwrap_or_default(),
+        commands,
+        preload: args.preload,
+        connections,
+    }))
+}
+
+/// The protocol, which has keys if flags need that and the target leaves the choice.
+fn protocol(
+    requested: Option<Protocol>,
+    named: &NamedTarget,
+    needs_keys: bool,
+) -> Result<Protocol, Error> {
     let Some(scheme) = named.scheme else { return Ok(requested.unwrap_or_default()) };
     let possible = scheme.protocols();
     match requested {
-        None => Ok(possible[0]),
+        None => {
+            let has_keys = |protocol: &&Protocol| needs_keys && protocol.has_keys();
+            Ok(*possible.iter().find(has_keys).unwrap_or(&possible[0]))
+        }
         Some(protocol) if possible.contains(&protocol) => Ok(protocol),
         Some(protocol) => usage(format!(
             "--protocol {protocol}: the target '{}' names another protocol; leave --protocol out, \

@@ -11,7 +11,7 @@ use super::network::Interest;
 use super::plan::Plan;
 use super::recorder::{Failure, Obstacle, Recorder, Request};
 use crate::tls::{Connector, TlsStream, Transport, is_transient};
-use crate::wire::Exchange;
+use crate::wire::{Exchange, Setup, SetupExchange};
 
 /// The state of a connection's stream.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) enum StreamState<S> {
     Connecting { stream: S, begun_ns: u64 },
     /// It has ended, and that of TLS has begun.
     Securing(SecuringStream<S>),
+    /// It can be used, and what is said before the first request is not answered yet.
+    SettingUp(SettingUpStream<S>),
     /// The handshake has begun, and found the backlog of the unix socket full, so many times. The
     /// kernel repeats a handshake over TCP; over a unix socket the worker does.
     Repeating { begun_ns: u64, times: u32 },
@@ -40,6 +42,82 @@ pub(crate) struct SecuringStream<S> {
     /// When it had ended.
     pub(crate) connected_ns: u64,
     pub(crate) interest: Interest,
+}
+
+/// A stream whose setup has begun: see [`crate::wire::Setup`].
+#[derive(Debug)]
+pub(crate) struct SettingUpStream<S> {
+    pub(crate) transport: Transport<S>,
+    pub(crate) exchange: SetupExchange,
+    /// When the connect began.
+    pub(crate) begun_ns: u64,
+    /// When the handshakes had ended.
+    pub(crate) connected_ns: u64,
+    pub(crate) interest: Interest,
+}
+
+/// What kept a stream from being set up.
+#[derive(Debug)]
+pub(crate) enum SetupFailure {
+    /// The server refused a step; its words, and the remedy.
+    Refused(String),
+    ClosedByServer,
+    TimedOut,
+    Other(io::Error),
+}
+
+impl std::fmt::Display for SetupFailure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(words) => formatter.write_str(words),
+            Self::ClosedByServer => formatter.write_str(
+                "the server closed the connection; is it the right --protocol, or its connection \
+                 limit?",
+            ),
+            Self::TimedOut => formatter
+                .write_str("no answer within the timeout; is it the right --protocol? (--timeout)"),
+            Self::Other(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl<S: Read + Write> SettingUpStream<S> {
+    /// Continues as far as the socket allows, with `buffer` as memory. Returns whether the server
+    /// has answered every step.
+    pub(crate) fn advance(
+        &mut self,
+        setup: &Setup,
+        buffer: &mut [u8],
+    ) -> Result<bool, SetupFailure> {
+        loop {
+            let unsent = self.exchange.unsent(setup);
+            let written = match unsent {
+                [] => self.transport.flush().map(|()| 0),
+                unsent => self.transport.write(unsent),
+            };
+            match written {
+                Ok(taken) => self.exchange.advance_sent(taken),
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(SetupFailure::Other(error)),
+            }
+            match self.transport.read(buffer) {
+                Ok(0) => return Err(SetupFailure::ClosedByServer),
+                Ok(count) => {
+                    let answered = self.exchange.receive(setup, &buffer[..count]);
+                    if answered.map_err(SetupFailure::Refused)? {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if is_transient(&error) => return Ok(false),
+                Err(error) => return Err(SetupFailure::Other(error)),
+            }
+        }
+    }
+
+    /// Whether bytes wait for the socket to take them.
+    pub(crate) fn has_unsent(&self, setup: &Setup) -> bool {
+        !self.exchange.unsent(setup).is_empty() || self.transport.has_unsent()
+    }
 }
 
 /// An established stream.

@@ -9,6 +9,7 @@
 //! stalls           when the thread itself stood still
 //! network          clock, streams, readiness: `sockets` in a run, a simulation in tests
 //! address          where the server listens
+//! preload          writes every key before the load
 //! ```
 
 mod address;
@@ -21,6 +22,7 @@ mod network;
 mod pacing;
 mod plan;
 mod poller;
+mod preload;
 mod progress;
 mod recorder;
 mod reporter;

@@ -10,6 +10,7 @@ use crate::latency::{Latency, P99};
 use crate::options::OutputOptions;
 use crate::schedule::{Phase, Window};
 use crate::units::{duration, grouped};
+use crate::wire::KeyValueSpec;
 
 /// The progress of one thread. It has cache lines of its own, so publishing is a plain store.
 #[derive(Debug, Default)]
@@ -70,6 +71,13 @@ impl Progress {
         let prefix = parts.map(|part| format!("{part}  ")).collect();
         let visible = output.progress && io::stderr().is_terminal();
         Self { visible, prefix, last_ns: 0, last_completed: 0 }
+    }
+
+    /// Shows that keys are written before the load, if the plan asks for it.
+    pub(crate) fn show_preload(&self, spec: Option<&KeyValueSpec>) {
+        if let Some(spec) = spec.filter(|spec| spec.preload) {
+            self.draw(&format!("preloading  {} keys", grouped(spec.keys.get().into())));
+        }
     }
 
     /// Shows how many of `connections` are established.

@@ -10,6 +10,7 @@ use super::address::{self, Address};
 use super::collector::{Collector, Observer};
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
+use super::preload;
 use super::progress::Progress;
 use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
@@ -51,12 +52,20 @@ pub(crate) fn run(
     let resolved = interrupt.or(move || address::resolve(&target, timeout));
     let address = resolved.ok_or(Error::Interrupted)??;
     let mut progress = Progress::new(&options.output, number, options.runs);
+    progress.show_preload(options.traffic.key_value.as_ref());
+    let preloaded = preload::preload(&plan, &address);
+    progress.clear();
+    let preloaded = preloaded?;
     let result = thread::scope(|scope| {
         let threads = Threads::spawn(scope, &plan, address)?;
         threads.run(&plan, number, server.as_deref_mut(), observer, &mut progress)
     });
     progress.clear();
-    conclude(&plan, number, result?, server)
+    let mut outcome = conclude(&plan, number, result?, server)?;
+    if let Some(key_value) = &mut outcome.record.key_value {
+        key_value.preloaded = preloaded;
+    }
+    Ok(outcome)
 }
 
 /// The results of all threads together.
@@ -309,6 +318,11 @@ fn conclude(
         latency_ns: LatenciesRecord::new(&samples),
         statuses: StatusesRecord::new(all.statuses, &latencies),
         tls: options.tls.is_some().then_some(all.tls),
+        key_value: options
+            .traffic
+            .key_value
+            .as_ref()
+            .map(|spec| all.key_value.into_record(spec.command_names())),
         threads,
         arrivals: options.load.open().map(|_| ArrivalRecord::from_gaps(&all.gaps)),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,

@@ -74,7 +74,8 @@ impl Environment {
     /// Describes this machine now, without a target.
     pub(crate) fn of_machine() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        let words = env::args_os().map(|word| quoted(&word.to_string_lossy()));
+        let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let words = without_secrets(words).map(|word| quoted(&word));
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let cpu_info = file::text("/proc/cpuinfo").unwrap_or_default();
         let cpu_model = processors::model(&cpu_info);
@@ -122,6 +123,23 @@ impl Environment {
     }
 }
 
+/// The flags whose values are secrets.
+const SECRETS: [&str; 1] = ["--authenticate"];
+
+/// The words of a command line, with stars for the values that are secrets.
+fn without_secrets(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut is_secret = false;
+    words.map(move |word| {
+        let is_this = std::mem::replace(&mut is_secret, SECRETS.contains(&word.as_str()));
+        let flag = word.split_once('=').map(|(flag, _)| flag);
+        match flag.filter(|flag| SECRETS.contains(flag)) {
+            _ if is_this => "***".to_owned(),
+            Some(flag) => format!("{flag}=***"),
+            None => word,
+        }
+    })
+}
+
 /// The word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
@@ -144,6 +162,13 @@ mod tests {
         assert_eq!(quoted("my file"), "'my file'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_password_is_not_recorded() {
+        let words = "loadgen run --authenticate a:b --authenticate=c:d --seed 1";
+        let shown: Vec<String> = without_secrets(words.split(' ').map(str::to_owned)).collect();
+        assert_eq!(shown.join(" "), "loadgen run --authenticate *** --authenticate=*** --seed 1");
     }
 
     fn captured(pinned: &str) -> Environment {

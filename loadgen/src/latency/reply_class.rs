@@ -1,6 +1,6 @@
 //! The classes of replies that have a latency distribution of their own.
 
-/// The class of an HTTP status, or an error line of Redis or memcached.
+/// The class of an HTTP status, or of a reply of Redis or memcached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ReplyClass {
     Http2xx,
@@ -9,18 +9,30 @@ pub(crate) enum ReplyClass {
     Http5xx,
     /// A status that HTTP does not define.
     HttpOther,
+    /// A read that found a value.
+    Hit,
+    /// A read that found none.
+    Miss,
+    /// A command other than a read, executed.
+    Executed,
     ErrorLine,
+    /// A read that returned a value which it must not return.
+    WrongValue,
 }
 
 impl ReplyClass {
     /// In the order of files and reports.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 10] = [
         Self::Http2xx,
         Self::Http3xx,
         Self::Http4xx,
         Self::Http5xx,
         Self::HttpOther,
+        Self::Hit,
+        Self::Miss,
+        Self::Executed,
         Self::ErrorLine,
+        Self::WrongValue,
     ];
 
     /// The class of a status.
@@ -42,7 +54,11 @@ impl ReplyClass {
             Self::Http4xx => "4xx",
             Self::Http5xx => "5xx",
             Self::HttpOther => "other_status",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Executed => "executed",
             Self::ErrorLine => "error_line",
+            Self::WrongValue => "wrong_value",
         }
     }
 

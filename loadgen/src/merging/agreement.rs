@@ -10,8 +10,17 @@ use crate::report::StoredResult;
 use crate::units::counted;
 
 /// Parts of the plan that belong to a loader and not to the load.
-const OF_LOADER: [&str; 8] =
-    ["target", "connections", "threads", "rate", "seed", "merged_seeds", "pacing", "pin"];
+const OF_LOADER: [&str; 9] = [
+    "target",
+    "connections",
+    "threads",
+    "rate",
+    "seed",
+    "merged_seeds",
+    "pacing",
+    "pin",
+    "key_prefix",
+];
 
 /// Parts of the environment that differ between any two loaders.
 const OF_MOMENT: [&str; 4] =

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::latency::{Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::record::{
-    ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, StatusesRecord, TextValue, TlsRecord, Validity,
+    ArgsRecord, ArrivalRecord, Counters, IntervalRecord, KeyValueRecord, LatenciesRecord,
+    RateRecord, Reason, RunRecord, StatusesRecord, TextValue, TlsRecord, Validity,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
@@ -150,6 +150,7 @@ fn added_run(
         counters,
         statuses: StatusesRecord::sum(parts().map(|run| &run.statuses), latencies),
         tls: TlsRecord::sum(parts().map(|run| run.tls.as_ref())),
+        key_value: KeyValueRecord::sum(parts().map(|run| run.key_value.as_ref())),
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),

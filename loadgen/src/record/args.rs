@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TextValue, TlsArgsRecord};
+use super::{KeyValueArgsRecord, TextValue, TlsArgsRecord};
 use crate::environment::CpuList;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
+use crate::units::counted;
 use crate::wire::Protocol;
 
 /// The size of requests that have no payload.
@@ -40,7 +41,14 @@ pub(crate) struct ArgsRecord {
     /// Statuses of HTTP replies that are no errors, as given; nothing for other protocols.
     #[serde(default)]
     pub(crate) expect_status: Option<String>,
-    /// Sizes of requests, as given; "none" where requests have no payload.
+    /// Keys and commands; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) key_value: Option<KeyValueArgsRecord>,
+    /// What every key begins with; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) key_prefix: Option<String>,
+    /// Sizes of requests, as given; "none" where requests have no payload. With keys, sizes of the
+    /// values that are written.
     pub(crate) size: String,
     /// Mean size of a request's payload in bytes, if it is known beforehand.
     pub(crate) size_mean_bytes: f64,
@@ -82,6 +90,17 @@ impl ArgsRecord {
     /// The requests in words: "raw requests of 64 B", "http requests".
     pub(crate) fn requests(&self) -> String {
         let unit = if self.size.bytes().all(|byte| byte.is_ascii_digit()) { " B" } else { "" };
+        if let Some(KeyValueArgsRecord { keys, key_dist, mix, commands, .. }) = &self.key_value {
+            let keys = counted(u64::from(*keys), "key");
+            let what = match (mix, commands) {
+                (Some(mix), _) => mix.clone(),
+                (None, path) => format!("of {}", path.as_deref().unwrap_or_default()),
+            };
+            return format!(
+                "{} requests {what} on {keys} ({key_dist}), values of {}{unit}",
+                self.protocol, self.size
+            );
+        }
         match self.size.as_str() {
             NO_PAYLOAD => format!("{} requests", self.protocol),
             size => format!("{} requests of {size}{unit}", self.protocol),
@@ -106,6 +125,8 @@ impl From<&Options> for ArgsRecord {
             tls: options.tls.as_ref().map(|tls| tls.settings().into()),
             http_path: is_http.then(|| traffic.http_path.clone()),
             expect_status: is_http.then(|| traffic.http_statuses.to_string()),
+            key_value: KeyValueArgsRecord::of(options),
+            key_prefix: traffic.key_value.as_ref().map(|spec| spec.prefix.to_string()),
             size: if has_payload { traffic.sizes.to_string() } else { NO_PAYLOAD.to_owned() },
             size_mean_bytes: if has_payload { traffic.sizes.mean_bytes() } else { 0.0 },
             verify: traffic.verify.to_string(),

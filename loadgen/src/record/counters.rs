@@ -33,6 +33,10 @@ pub(crate) struct Counters {
     /// reply with that status. The connection goes on.
     #[serde(default)]
     pub(crate) changed_bodies: u64,
+    /// Reads of Redis or memcached that returned a value which they must not return. The connection
+    /// goes on.
+    #[serde(default)]
+    pub(crate) wrong_values: u64,
     /// Requests outstanding on a connection when it was lost to an error.
     pub(crate) failed: u64,
     /// Requests outstanding on a connection when it reached the timeout.
@@ -105,7 +109,8 @@ impl Counters {
 
     /// Requests that were sent and failed, whatever the cause.
     pub(crate) fn failed_requests(&self) -> u64 {
-        self.unexpected_status + self.changed_bodies + self.failed + self.timed_out
+        let wrong = self.unexpected_status + self.changed_bodies + self.wrong_values;
+        wrong + self.failed + self.timed_out
     }
 
     /// Whether any request or connection failed.
@@ -131,6 +136,7 @@ impl Counters {
         self.completed += other.completed;
         self.unexpected_status += other.unexpected_status;
         self.changed_bodies += other.changed_bodies;
+        self.wrong_values += other.wrong_values;
         self.failed += other.failed;
         self.timed_out += other.timed_out;
         self.censored += other.censored;
@@ -189,6 +195,7 @@ mod tests {
         for failed in [
             Counters { unexpected_status: 1, ..Counters::default() },
             Counters { changed_bodies: 1, ..Counters::default() },
+            Counters { wrong_values: 1, ..Counters::default() },
             Counters { failed: 1, ..Counters::default() },
             Counters { timed_out: 1, ..Counters::default() },
         ] {

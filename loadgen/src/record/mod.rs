@@ -6,6 +6,7 @@
 mod args;
 mod arrivals;
 mod counters;
+mod key_value;
 mod latency;
 mod run;
 mod statuses;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::args::ArgsRecord;
 pub(crate) use self::arrivals::ArrivalRecord;
 pub(crate) use self::counters::Counters;
+pub(crate) use self::key_value::{KeyValueArgsRecord, KeyValueCounts, KeyValueRecord};
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
@@ -61,6 +63,9 @@ pub(crate) struct Record {
     /// The TLS handshakes; nothing in plain text.
     #[serde(default)]
     pub(crate) tls: Option<TlsRecord>,
+    /// Commands with keys; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) key_value: Option<KeyValueRecord>,
     /// The record of each run.
     pub(crate) runs: Vec<RunRecord>,
     /// The server process, if it was started or watched, over all runs.

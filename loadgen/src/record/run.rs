@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalRecord, Counters, LatenciesRecord, StatusesRecord, TlsRecord, Validity};
+use super::{
+    ArrivalRecord, Counters, KeyValueRecord, LatenciesRecord, StatusesRecord, TlsRecord, Validity,
+};
 use crate::schedule::Mode;
 use crate::wire::{Mismatch, UnexpectedReply};
 
@@ -28,6 +30,9 @@ pub(crate) struct RunRecord {
     /// The TLS handshakes; nothing in plain text.
     #[serde(default)]
     pub(crate) tls: Option<TlsRecord>,
+    /// Commands with keys; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) key_value: Option<KeyValueRecord>,
     /// The loader's own threads.
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.

@@ -1,6 +1,7 @@
 //! One connection's position in both directions: the next bytes to send, and the replies to them.
 
 use super::framing::Direction;
+use super::key_value::KeyValueExchange;
 use super::mismatch::Mismatch;
 use super::reply::Reply;
 use super::stream::Stream;
@@ -10,10 +11,19 @@ use super::verify::ReplyCheck;
 /// One connection's position in the traffic.
 ///
 /// No message is stored: the bytes that were sent and the bytes that are expected are generated
-/// again, whatever the size of a message. HTTP replies are not known beforehand. For them, a
-/// decoder stores incomplete heads.
+/// again, whatever the size of a message. Where replies are not known beforehand, a decoder stores
+/// incomplete heads and lines.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) enum Exchange {
+    /// Requests that a connection makes by itself.
+    Stream(StreamExchange),
+    /// Requests with keys that all connections share.
+    KeyValue(Box<KeyValueExchange>),
+}
+
+/// A position in requests and replies that do not depend on other connections.
+#[derive(Debug)]
+pub(crate) struct StreamExchange {
     requests: Stream,
     replies: ReplyCheck,
 }
@@ -21,43 +31,62 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// The beginning of connection number `connection`.
     pub(crate) fn new(traffic: &Traffic, connection: u32) -> Self {
-        Self {
-            requests: Stream::new(traffic, Direction::Request, connection),
-            replies: ReplyCheck::new(traffic, connection),
+        match &traffic.key_value {
+            Some(shared) => Self::KeyValue(Box::new(KeyValueExchange::new(shared, connection))),
+            None => Self::Stream(StreamExchange {
+                requests: Stream::new(traffic, Direction::Request, connection),
+                replies: ReplyCheck::new(traffic, connection),
+            }),
         }
     }
 
     /// Whether a request is partly sent.
     pub(crate) fn is_mid_request(&self) -> bool {
-        self.requests.is_inside()
+        match self {
+            Self::Stream(stream) => stream.requests.is_inside(),
+            Self::KeyValue(exchange) => exchange.is_mid_request(),
+        }
     }
 
     /// Whether a complete reply has announced that the server closes the connection. The server
     /// answers no request that is sent on it from now on. Only HTTP servers announce this.
     pub(crate) fn wants_close(&self) -> bool {
-        self.replies.wants_close()
+        match self {
+            Self::Stream(stream) => stream.replies.wants_close(),
+            Self::KeyValue(_) => false,
+        }
     }
 
     /// The bytes to send next: the rest of a request already begun, then up to `new` further ones;
     /// at most [`super::SLICE_BYTES_MAX`]. If they are no slice of the payload, they are assembled
     /// in `scratch`.
     pub(crate) fn outgoing<'a>(
-        &self,
+        &mut self,
         traffic: &'a Traffic,
         new: usize,
         scratch: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        if traffic.framing.is_raw() {
-            return self.requests.payload_slice(traffic, new);
+        match (self, &traffic.key_value) {
+            (Self::Stream(stream), _) if traffic.framing.is_raw() => {
+                return stream.requests.payload_slice(traffic, new);
+            }
+            (Self::Stream(stream), _) => stream.requests.assemble(traffic, new, scratch),
+            (Self::KeyValue(exchange), Some(shared)) => {
+                exchange.assemble(traffic, shared, new, scratch);
+            }
+            (Self::KeyValue(_), None) => scratch.clear(),
         }
-        self.requests.assemble(traffic, new, scratch);
         scratch
     }
 
     /// Advances by the first `sent` bytes of [`Self::outgoing`], which the socket took. Returns
     /// how many requests begin with them.
     pub(crate) fn advance_sent(&mut self, traffic: &Traffic, sent: usize) -> usize {
-        self.requests.advance(traffic, sent).begun
+        match (self, &traffic.key_value) {
+            (Self::Stream(stream), _) => stream.requests.advance(traffic, sent).begun,
+            (Self::KeyValue(exchange), Some(shared)) => exchange.advance_sent(shared, sent),
+            (Self::KeyValue(_), None) => 0,
+        }
     }
 
     /// Compares received bytes, in place, while `outstanding` requests are unanswered. Calls
@@ -70,13 +99,26 @@ impl Exchange {
         outstanding: usize,
         on_reply: impl FnMut(Reply),
     ) -> Result<(), Mismatch> {
-        self.replies.verify_received(traffic, bytes, outstanding, on_reply)
+        match (self, &traffic.key_value) {
+            (Self::Stream(stream), _) => {
+                stream.replies.verify_received(traffic, bytes, outstanding, on_reply)
+            }
+            (Self::KeyValue(exchange), Some(shared)) => {
+                exchange.verify_received(traffic, shared, bytes, on_reply)
+            }
+            (Self::KeyValue(_), None) => Ok(()),
+        }
     }
 
     /// Drops the unanswered requests: a new connection has replaced the old one. Its first request
     /// is the next that has not been begun.
     pub(crate) fn restart(&mut self) {
-        self.requests.skip_rest();
-        self.replies.restart(&self.requests);
+        match self {
+            Self::Stream(stream) => {
+                stream.requests.skip_rest();
+                stream.replies.restart(&stream.requests);
+            }
+            Self::KeyValue(exchange) => exchange.restart(),
+        }
     }
 }

@@ -59,7 +59,7 @@ impl Framing {
         match self.protocol {
             Protocol::RespPing | Protocol::RespEcho => RESP_ERRORS,
             Protocol::Memcached => MEMCACHED_ERRORS,
-            Protocol::Raw | Protocol::Len32 | Protocol::Line | Protocol::Http => &[],
+            _ => &[],
         }
     }
 
@@ -107,6 +107,14 @@ impl Framing {
             (Protocol::RespEcho, Direction::Reply) => (buffer.bulk(&[], size), size, crlf),
             (Protocol::Memcached, Direction::Request) => (buffer.set(connection, size), size, crlf),
             (Protocol::Memcached, Direction::Reply) => (STORED, 0, &[]),
+            // Commands with keys have templates instead.
+            (
+                Protocol::Resp2
+                | Protocol::Resp3
+                | Protocol::MemcachedText
+                | Protocol::MemcachedMeta,
+                _,
+            ) => (&[], 0, &[]),
         };
         Frame { head, payload_bytes, tail }
     }
@@ -137,7 +145,7 @@ impl HeadBuffer {
         self.push_decimal(size).push(b"\r\n").written()
     }
 
-    fn written(&self) -> &[u8] {
+    pub(super) fn written(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
@@ -149,7 +157,7 @@ impl HeadBuffer {
 
     /// Appends the number in decimal digits. It runs for every message. The formatter of the
     /// standard library would cost more than the rest of the message.
-    fn push_decimal(&mut self, number: u64) -> &mut Self {
+    pub(super) fn push_decimal(&mut self, number: u64) -> &mut Self {
         let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
         let mut left = number;
         for place in self.bytes[self.length..self.length + digits].iter_mut().rev() {

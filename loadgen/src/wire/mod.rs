@@ -11,15 +11,17 @@
 //!     http                     replies that are not known beforehand
 //!     Reply                    a complete reply: right, unexpected, or changed
 //!     Mismatch                 the first byte that is wrong
+//!   key_value                commands of Redis and memcached with keys, and their replies
 //! ```
 //!
 //! Request `k` of a connection is a pure function of seed, connection and `k`, and so is its reply,
-//! except over HTTP. Nothing here knows sockets, time or schedules.
+//! except over HTTP and where keys are shared. Nothing here knows sockets, time or schedules.
 
 mod exchange;
 mod frame;
 mod framing;
 pub(crate) mod http;
+mod key_value;
 mod mismatch;
 mod payload;
 mod reply;
@@ -33,9 +35,15 @@ mod verify;
 
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::http::ExpectedStatuses;
+pub(crate) use self::key_value::{
+    CommandFile, Commands, Credentials, KeyCount, KeyDistribution, KeyPrefix, KeyValueSpec, Mix,
+    Preload, STAMP_BYTES, Setup, SetupExchange,
+};
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
-pub(crate) use self::reply::{Reply, UnexpectedReply};
+#[cfg(test)]
+pub(crate) use self::reply::ErrorWord;
+pub(crate) use self::reply::{Outcome, Reply, UnexpectedReply, WrongKind, WrongValue};
 pub(crate) use self::sizes::Sizes;
 pub(crate) use self::spec::{Protocol, TrafficSpec, Verify};
 pub(crate) use self::traffic::Traffic;

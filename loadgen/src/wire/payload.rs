@@ -73,6 +73,11 @@ impl Payload {
 }
 
 impl Cursor {
+    /// The position that a number stands for: as many bytes behind the beginning of the block.
+    pub(super) fn at(number: u64) -> Self {
+        Self(0).plus(number)
+    }
+
     /// The position `length` bytes further on.
     pub(super) fn plus(self, length: u64) -> Self {
         let place = (self.0 as u64 + length) % PERIOD as u64;

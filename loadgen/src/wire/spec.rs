@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::http::ExpectedStatuses;
+use super::key_value::{KeyValueSpec, Setup};
 use super::sizes::Sizes;
 
 /// The options of the traffic.
@@ -17,6 +18,10 @@ pub(crate) struct TrafficSpec {
     pub(crate) http_path: String,
     pub(crate) http_headers: Vec<String>,
     pub(crate) http_statuses: ExpectedStatuses,
+    /// What each connection says before its first request.
+    pub(crate) setup: Setup,
+    /// Requests with keys: exactly for the protocols that [`Protocol::has_keys`].
+    pub(crate) key_value: Option<KeyValueSpec>,
 }
 
 /// How requests and replies look.
@@ -37,9 +42,32 @@ pub(crate) enum Protocol {
     RespEcho,
     /// memcached `set`.
     Memcached,
+    /// Redis: commands with keys, in RESP version 2.
+    Resp2,
+    /// Redis: commands with keys, in RESP version 3.
+    Resp3,
+    /// memcached: commands with keys, in its text protocol.
+    MemcachedText,
+    /// memcached: meta commands with keys.
+    MemcachedMeta,
 }
 
 impl Protocol {
+    /// Whether requests are commands with keys that all connections share.
+    pub(crate) fn has_keys(self) -> bool {
+        matches!(self, Self::Resp2 | Self::Resp3 | Self::MemcachedText | Self::MemcachedMeta)
+    }
+
+    /// Whether the server speaks memcached's protocol.
+    pub(crate) fn is_memcached(self) -> bool {
+        matches!(self, Self::Memcached | Self::MemcachedText | Self::MemcachedMeta)
+    }
+
+    /// Whether the server speaks RESP, the protocol of Redis.
+    pub(crate) fn is_resp(self) -> bool {
+        matches!(self, Self::RespPing | Self::RespEcho | Self::Resp2 | Self::Resp3)
+    }
+
     /// Whether requests have a payload, so that they have a size.
     pub(crate) fn has_request_payload(self) -> bool {
         !matches!(self, Self::Http | Self::RespPing)
@@ -63,9 +91,13 @@ impl FromStr for Protocol {
             "resp-ping" => Ok(Self::RespPing),
             "resp-echo" => Ok(Self::RespEcho),
             "memcached" => Ok(Self::Memcached),
+            "resp2" => Ok(Self::Resp2),
+            "resp3" => Ok(Self::Resp3),
+            "memcached-text" => Ok(Self::MemcachedText),
+            "memcached-meta" => Ok(Self::MemcachedMeta),
             _ => Err(format!(
-                "'{text}' is no protocol; write raw, len32, line, http, resp-ping, resp-echo or \
-                 memcached"
+                "'{text}' is no protocol; write raw, len32, line, http, resp-ping, resp-echo, \
+                 memcached, resp2, resp3, memcached-text or memcached-meta"
             )),
         }
     }
@@ -81,6 +113,10 @@ impl fmt::Display for Protocol {
             Self::RespPing => "resp-ping",
             Self::RespEcho => "resp-echo",
             Self::Memcached => "memcached",
+            Self::Resp2 => "resp2",
+            Self::Resp3 => "resp3",
+            Self::MemcachedText => "memcached-text",
+            Self::MemcachedMeta => "memcached-meta",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::framing::Framing;
 use super::http;
+use super::key_value::KeyValueTraffic;
 use super::payload::Payload;
 use super::sizes::Sizes;
 use super::spec::{TrafficSpec, Verify};
@@ -11,7 +12,7 @@ use crate::schedule::random;
 const SIZES: u64 = 2 << 40;
 
 /// The traffic of a run. All threads read it. Only the first HTTP reply of each status is
-/// written, once.
+/// written, once, and the versions of keys.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(super) framing: Framing,
@@ -19,6 +20,8 @@ pub(crate) struct Traffic {
     pub(super) verify: Verify,
     pub(super) payload: Payload,
     pub(super) http: http::Rules,
+    /// Requests with keys; nothing for other protocols.
+    pub(super) key_value: Option<KeyValueTraffic>,
     seed: u64,
 }
 
@@ -33,6 +36,9 @@ impl Traffic {
             sizes: spec.sizes.clone(),
             verify: spec.verify,
             http: http::Rules::new(spec.verify, spec.http_statuses.clone()),
+            key_value: spec.key_value.as_ref().map(|key_value| {
+                KeyValueTraffic::new(key_value, spec.protocol, &spec.sizes, spec.verify, seed)
+            }),
             seed,
         }
     }

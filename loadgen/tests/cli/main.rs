@@ -8,6 +8,7 @@ mod failure;
 mod http;
 mod interrupt;
 mod itself;
+mod key_value;
 mod open_loop;
 mod process;
 mod program;

@@ -104,7 +104,9 @@ pub(crate) fn count(record: &Value, name: &str) -> u64 {
 
 #[track_caller]
 pub(crate) fn expect_conserved(record: &Value) {
-    let not_wanted = count(record, "unexpected_status") + count(record, "changed_bodies");
+    let not_wanted = count(record, "unexpected_status")
+        + count(record, "changed_bodies")
+        + count(record, "wrong_values");
     let answered = count(record, "completed") + not_wanted + count(record, "failed");
     let unanswered = count(record, "timed_out") + count(record, "censored");
     assert_eq!(count(record, "sent"), answered + unanswered, "{record}");

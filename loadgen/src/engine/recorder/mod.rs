@@ -15,13 +15,14 @@ use rustix::io::Errno;
 
 use self::gap_sample::GapSample;
 pub(crate) use self::recorded::Recorded;
+use super::connection::SetupFailure;
 use super::due_requests::Unsent;
 use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
-use crate::record::{Counters, StatusCounts, TlsRecord};
+use crate::record::{Counters, KeyValueCounts, StatusCounts, TlsRecord};
 use crate::schedule::{Mode, Window};
 use crate::tls::{HandshakeFailure, Negotiated};
-use crate::wire::{Mismatch, Reply, UnexpectedReply};
+use crate::wire::{Mismatch, Outcome, Reply, UnexpectedReply};
 
 /// A request that has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub(crate) struct Recorder {
     gaps: GapSample,
     statuses: StatusCounts,
     tls: TlsRecord,
+    key_value: KeyValueCounts,
     first_mismatch: Option<Mismatch>,
     first_unexpected_reply: Option<UnexpectedReply>,
     first_changed_body: Option<Mismatch>,
@@ -109,6 +111,7 @@ impl Recorder {
             gaps: GapSample::new(seed),
             statuses: StatusCounts::default(),
             tls: TlsRecord::default(),
+            key_value: KeyValueCounts::default(),
             first_mismatch: None,
             first_unexpected_reply: None,
             first_changed_body: None,
@@ -188,6 +191,14 @@ impl Recorder {
         self.counters.handshake_failures += 1;
         self.first_error.get_or_insert_with(|| format!("TLS handshake: {failure}"));
         self.tls.failed(failure);
+    }
+
+    /// Counts a connection that was established and could not be set up.
+    pub(crate) fn setup_failed(&mut self, failure: &SetupFailure) {
+        self.counters.connect_failures += 1;
+        let is_timeout = matches!(failure, SetupFailure::TimedOut);
+        self.counters.connects_timed_out += u64::from(is_timeout);
+        self.first_error.get_or_insert_with(|| failure.to_string());
     }
 
     /// Counts a connection that requests can be sent on.
@@ -280,17 +291,33 @@ impl Recorder {
         }
         match reply {
             Reply::Right { .. } => self.completed(request, reply_ns),
-            Reply::Unexpected { quote, .. } => {
-                self.refused(request, reply_ns);
-                self.counters.unexpected_status += 1;
-                self.first_unexpected_reply =
-                    self.first_unexpected_reply.take().or(quote.map(|quote| *quote));
+            Reply::Unexpected { quote, .. } => self.unexpected(request, quote, reply_ns),
+            Reply::Command { command, outcome } => {
+                self.key_value.add(command, &outcome);
+                match outcome {
+                    Outcome::Done | Outcome::Hit { .. } | Outcome::Miss { .. } => {
+                        self.completed(request, reply_ns);
+                    }
+                    Outcome::Error { quote, .. } => self.unexpected(request, quote, reply_ns),
+                    Outcome::Wrong { .. } => {
+                        self.refused(request, reply_ns);
+                        self.counters.wrong_values += 1;
+                    }
+                }
             }
             Reply::BodyChanged { change, .. } => {
                 self.refused(request, reply_ns);
                 self.counters.changed_bodies += 1;
                 self.first_changed_body.get_or_insert(*change);
             }
+        }
+    }
+
+    fn unexpected(&mut self, request: Request, quote: Option<Box<UnexpectedReply>>, reply_ns: u64) {
+        self.refused(request, reply_ns);
+        self.counters.unexpected_status += 1;
+        if let (None, Some(quote)) = (&self.first_unexpected_reply, quote) {
+            self.first_unexpected_reply = Some(*quote);
         }
     }
 
@@ -455,6 +482,7 @@ impl Recorder {
             gaps: self.gaps.into_pairs(),
             statuses: self.statuses,
             tls: self.tls,
+            key_value: self.key_value,
             first_mismatch: self.first_mismatch,
             first_unexpected_reply: self.first_unexpected_reply,
             first_changed_body: self.first_changed_body,
@@ -485,6 +513,13 @@ fn class_of(reply: &Reply) -> Option<ReplyClass> {
         (Some(status), _) => Some(ReplyClass::of_status(status)),
         (None, Reply::Unexpected { .. }) => Some(ReplyClass::ErrorLine),
         (None, Reply::Right { .. } | Reply::BodyChanged { .. }) => None,
+        (None, Reply::Command { outcome, .. }) => Some(match outcome {
+            Outcome::Done => ReplyClass::Executed,
+            Outcome::Hit { .. } => ReplyClass::Hit,
+            Outcome::Miss { .. } => ReplyClass::Miss,
+            Outcome::Error { .. } => ReplyClass::ErrorLine,
+            Outcome::Wrong { .. } => ReplyClass::WrongValue,
+        }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::stalls::Stalls;
 use crate::latency::Batches;
-use crate::record::{Counters, StatusCounts, TlsRecord};
+use crate::record::{Counters, KeyValueCounts, StatusCounts, TlsRecord};
 use crate::wire::{Mismatch, UnexpectedReply};
 
 /// The results of a thread, apart from latencies.
@@ -15,6 +15,7 @@ pub(crate) struct Recorded {
     pub(crate) gaps: Vec<(u64, u64)>,
     pub(crate) statuses: StatusCounts,
     pub(crate) tls: TlsRecord,
+    pub(crate) key_value: KeyValueCounts,
     pub(crate) first_mismatch: Option<Mismatch>,
     pub(crate) first_unexpected_reply: Option<UnexpectedReply>,
     pub(crate) first_changed_body: Option<Mismatch>,
@@ -39,6 +40,7 @@ impl Recorded {
         self.gaps.extend(other.gaps);
         self.statuses.merge(&other.statuses);
         self.tls.merge(&other.tls);
+        self.key_value.merge(&other.key_value);
         self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
         self.first_unexpected_reply =
             self.first_unexpected_reply.take().or(other.first_unexpected_reply);

@@ -4,12 +4,15 @@ use std::io;
 use std::mem;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, REPEAT_NS_MIN, Worker};
-use crate::engine::connection::{OpenStream, SecuringStream, StreamState};
+use crate::engine::connection::{
+    OpenStream, SecuringStream, SettingUpStream, SetupFailure, StreamState,
+};
 use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
 use crate::error::Error;
 use crate::tls::{HandshakeFailure, Transport};
+use crate::wire::SetupExchange;
 
 impl<N: Network> Worker<'_, '_, N> {
     /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
@@ -74,7 +77,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
         self.recorder.connected(self.now_ns.saturating_sub(begun_ns));
         let Some(connector) = &connection.connector else {
-            return self.establish(index, Transport::Plain(stream), begun_ns, Interest::Write);
+            return self.begin_setup(index, Transport::Plain(stream), begun_ns, Interest::Write);
         };
         match connector.begin(stream, connection.generation) {
             Ok(stream) => {
@@ -106,7 +109,7 @@ impl<N: Network> Worker<'_, '_, N> {
                 let took_ns = self.now_ns.saturating_sub(securing.connected_ns);
                 self.recorder.secured(took_ns, negotiated);
                 let SecuringStream { stream, begun_ns, interest, .. } = securing;
-                self.establish(index, Transport::Tls(stream), begun_ns, interest)
+                self.begin_setup(index, Transport::Tls(stream), begun_ns, interest)
             }
             Ok(None) => {
                 let wanted = match securing.stream.has_unsent() {
@@ -123,6 +126,76 @@ impl<N: Network> Worker<'_, '_, N> {
                 Ok(())
             }
         }
+    }
+
+    /// Begins the setup of a connected stream, if there is one. Its connect began at `begun_ns`; it
+    /// has waited for `interest`.
+    fn begin_setup(
+        &mut self,
+        index: u32,
+        transport: Transport<N::Stream>,
+        begun_ns: u64,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        let setup = &self.plan.options.traffic.setup;
+        if setup.is_empty() {
+            return self.establish(index, transport, begun_ns, interest);
+        }
+        self.connections[index as usize].stream = StreamState::SettingUp(SettingUpStream {
+            transport,
+            exchange: SetupExchange::new(setup),
+            begun_ns,
+            connected_ns: self.now_ns,
+            interest,
+        });
+        self.set_up(index)
+    }
+
+    /// Continues the setup of a stream as far as possible.
+    pub(super) fn set_up(&mut self, index: u32) -> Result<(), Error> {
+        let setup = &self.plan.options.traffic.setup;
+        let connection = &mut self.connections[index as usize];
+        let StreamState::SettingUp(mut stream) =
+            mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
+            return Ok(());
+        };
+        match stream.advance(setup, &mut self.buffer) {
+            Err(failure) => self.setup_failed(index, &failure),
+            Ok(true) => {
+                self.now_ns = self.network.now_ns();
+                let SettingUpStream { transport, begun_ns, interest, .. } = stream;
+                self.establish(index, transport, begun_ns, interest)
+            }
+            Ok(false) => {
+                let wanted = match stream.has_unsent(setup) {
+                    true => Interest::ReadWrite,
+                    false => Interest::Read,
+                };
+                if stream.interest != wanted {
+                    let token = Token { connection: index, generation: connection.generation };
+                    let socket = stream.transport.socket();
+                    self.network.watch(socket, token, wanted).map_err(Error::Poll)?;
+                    stream.interest = wanted;
+                }
+                connection.stream = StreamState::SettingUp(stream);
+                Ok(())
+            }
+        }
+    }
+
+    /// Handles a failed setup, as [`Self::dial_failed`] does.
+    pub(super) fn setup_failed(&mut self, index: u32, failure: &SetupFailure) -> Result<(), Error> {
+        if !self.started {
+            return Err(Error::Setup {
+                address: self.plan.options.target.to_string(),
+                complaint: failure.to_string(),
+                done: self.live,
+            });
+        }
+        self.recorder.setup_failed(failure);
+        self.not_established(index);
+        Ok(())
     }
 
     /// Takes a stream that requests can be sent on. Its connect began at `begun_ns`; it has waited

@@ -8,7 +8,7 @@ use super::{
     Worker,
 };
 use crate::clock::nanoseconds;
-use crate::engine::connection::{Connection, StreamState};
+use crate::engine::connection::{Connection, SetupFailure, StreamState};
 use crate::engine::network::Network;
 use crate::engine::recorder::Failure;
 use crate::engine::reporter::{Reporter, State};
@@ -27,6 +27,8 @@ enum CheckResult {
     Unanswered(io::ErrorKind),
     /// Its TLS handshake took longer than the timeout.
     Unsecured,
+    /// Its setup took longer than the timeout.
+    NotSetUp,
     /// Its lifetime has ended.
     Expired,
 }
@@ -52,6 +54,7 @@ impl<N: Network> Worker<'_, '_, N> {
                 CheckResult::Unsecured => {
                     self.handshake_failed(index, HandshakeFailure::timeout())?;
                 }
+                CheckResult::NotSetUp => self.setup_failed(index, &SetupFailure::TimedOut)?,
                 CheckResult::Unanswered(reason) => self.dial_failed(index, reason.into())?,
                 CheckResult::Expired => self.expire(index),
             }
@@ -74,6 +77,7 @@ impl<N: Network> Worker<'_, '_, N> {
             StreamState::Securing(securing) if overdue(securing.connected_ns) => {
                 CheckResult::Unsecured
             }
+            StreamState::SettingUp(stream) if overdue(stream.connected_ns) => CheckResult::NotSetUp,
             StreamState::Open(stream) => {
                 if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
                     CheckResult::Silent

@@ -289,9 +289,10 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     fn send_or_connect(&mut self, index: u32) -> Result<(), Error> {
         match self.connections[index as usize].stream {
             StreamState::Open(_) => self.send(index),
-            StreamState::Queued | StreamState::Connecting { .. } | StreamState::Securing(_) => {
-                Ok(())
-            }
+            StreamState::Queued
+            | StreamState::Connecting { .. }
+            | StreamState::Securing(_)
+            | StreamState::SettingUp(_) => Ok(()),
             StreamState::Repeating { begun_ns, times } => self.dial(index, begun_ns, times),
             StreamState::Closed => {
                 self.dial_when_due(index);
@@ -310,6 +311,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             StreamState::Closed | StreamState::Queued | StreamState::Repeating { .. } => Ok(()),
             StreamState::Connecting { .. } => self.connect_ended(ready.token.connection),
             StreamState::Securing(_) => self.secure(ready.token.connection),
+            StreamState::SettingUp(_) => self.set_up(ready.token.connection),
             StreamState::Open(stream) => {
                 let blocked = stream.write_armed && !ready.writable;
                 if stream.write_armed && ready.writable {

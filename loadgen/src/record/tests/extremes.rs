@@ -40,6 +40,8 @@ pub(crate) fn full() -> Record {
         ("size_mean_bytes", json!(0.0)),
         ("churn", json!("after 100 requests")),
         ("tls", tls_args()),
+        ("key_value", key_value_args()),
+        ("key_prefix", json!("lg:")),
         ("pin", json!("2-3")),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
@@ -62,6 +64,7 @@ pub(crate) fn full() -> Record {
     record["statuses"] =
         json!({"codes": {"200": 1_989, "503": 11}, "latency_ns": {"5xx": latency}});
     record["tls"] = tls();
+    record["key_value"] = key_value();
     record["server"] = server();
     record["runs"] = json!([run(&record)]);
     serde_json::from_value(record).unwrap()
@@ -100,13 +103,33 @@ fn tls() -> Value {
     })
 }
 
+fn key_value_args() -> Value {
+    json!({"keys": 1_000_000, "key_dist": "zipf:0.99", "mix": "get:9,set:1", "commands": "c.txt",
+        "preload": true,
+    })
+}
+
+fn key_value() -> Value {
+    json!({
+        "preloaded": 1_000_000, "commands": {"get": 1_800, "set": 200}, "hits": 1_500, "verified_hits": 1_400,
+        "misses": 290, "misses_of_written": 4, "hit_rate": 0.84,
+        "wrong_values": {"foreign": 1, "old": 2, "torn": 3},
+        "first_wrong_value": {
+            "connection": 3, "request": 7, "key": "lg:000000000009", "kind": "old",
+            "words": "it is version 3, and version 4 or a later one had replaced it",
+        },
+        "errors": [{"kind": "OOM", "count": 4, "words": "-OOM command <not> allowed"}],
+    })
+}
+
 /// A run with all that the measurement has.
 fn run(record: &Value) -> Value {
     json!({
         "number": 1, "seeds": [1], "started_unix_s": 1_700_000_000.25,
         "validity": record["validity"], "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
-        "statuses": record["statuses"], "tls": record["tls"], "outstanding_by_service": 1.5,
+        "statuses": record["statuses"], "tls": record["tls"],
+        "key_value": record["key_value"], "outstanding_by_service": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,

@@ -60,6 +60,8 @@ pub(crate) fn open_args() -> ArgsRecord {
         tls: None,
         http_path: None,
         expect_status: None,
+        key_value: None,
+        key_prefix: None,
         size: "64".to_owned(),
         size_mean_bytes: 64.0,
         verify: "full".to_owned(),
@@ -154,6 +156,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         statuses: StatusesRecord::default(),
         counters,
         tls: None,
+        key_value: None,
         threads: vec![ThreadRecord {
             connections: 64,
             completed: measured,

@@ -29,6 +29,7 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
     body += &section("Loader threads", &tables::loader_threads(record));
     body += &section("Server", &tables::server(record));
     body += &section("TLS", &tables::tls(record));
+    body += &section("Commands", &tables::commands(record));
     body += &section("Replies by status", &fields(&record.statuses.codes));
     body += &folded("Counters", &fields(&record.counters));
     body += &folded("Plan", &fields(&record.args));

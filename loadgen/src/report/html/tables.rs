@@ -234,6 +234,31 @@ pub(super) fn tls(record: &Record) -> String {
     list(facts.map(|(name, value)| (name.to_owned(), value))) + &agreed.end() + &failures.end()
 }
 
+/// Commands with keys, what reads found, and the errors by kind; nothing for other protocols.
+pub(super) fn commands(record: &Record) -> String {
+    let Some(found) = &record.key_value else { return String::new() };
+    let rate = found.hit_rate.map_or_else(|| "n/a".to_owned(), |rate| format!("{rate:.4}"));
+    let wrong = found.wrong_values;
+    let counts = found.commands.iter().map(|(name, count)| (name.clone(), grouped(*count)));
+    let reads = [
+        ("hit rate", rate),
+        ("hits", grouped(found.hits)),
+        ("verified hits", grouped(found.verified_hits)),
+        ("misses", grouped(found.misses)),
+        ("misses of written keys", grouped(found.misses_of_written)),
+        ("foreign values", grouped(wrong.foreign)),
+        ("old values", grouped(wrong.old)),
+        ("torn values", grouped(wrong.torn)),
+    ];
+    let facts = counts.chain(reads.map(|(name, value)| (name.to_owned(), value)));
+    let mut errors = table_of(record, ["errors", "kind", "first"]);
+    for error in &found.errors {
+        let words = error.words.clone().unwrap_or_default();
+        errors.row([grouped(error.count), error.kind.clone(), words]);
+    }
+    list(facts) + &errors.end()
+}
+
 /// A row for every thread of the loader.
 pub(super) fn loader_threads(record: &Record) -> String {
     let head = [

@@ -4,11 +4,13 @@
 //! ```text
 //! latency   percentiles with their confidence intervals, the loader's own lateness, the shape
 //! statuses  the replies by status
+//! key_value what reads found, and the errors by kind
 //! tls       what the handshakes agreed on, and why they failed
 //! runs      each run by itself, median and range
 //! layout    aligned columns, wrapped sentences, colours
 //! ```
 
+mod key_value;
 mod latency;
 mod layout;
 mod runs;
@@ -50,6 +52,7 @@ fn write_report(
     let headline = Distribution::headline(record.args.mode);
     latency::write_histogram(out, headline.name(), &latencies[headline])?;
     statuses::write_statuses(out, record)?;
+    key_value::write_commands(out, record)?;
     runs::write_runs(out, record, style)?;
     write_errors(out, record)?;
     write_cost(out, record)
@@ -206,7 +209,8 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
             out.write_str(&wrap("    ", &text, WIDTH))?;
         }
     }
-    for text in record.tls.iter().flat_map(tls::failures) {
+    let failures = record.tls.iter().flat_map(tls::failures);
+    for text in failures.chain(record.key_value.iter().flat_map(key_value::errors)) {
         out.write_str(&wrap("    ", &text, WIDTH))?;
     }
     let runs = || record.runs.iter();
@@ -215,7 +219,8 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
     let mismatch = runs().find_map(|run| run.first_mismatch.as_ref());
     let other = runs().find_map(|run| run.first_other_error.as_ref());
     let firsts = [
-        unexpected.map(|reply| quoted(reply, &record.args)),
+        // The errors of commands are quoted by kind.
+        unexpected.filter(|_| record.key_value.is_none()).map(|reply| quoted(reply, &record.args)),
         changed.map(|change| format!("first changed body: {}", located(change))),
         mismatch.map(|mismatch| format!("first wrong byte: {}", located(mismatch))),
         other.map(|error| format!("first other error: {error}")),
@@ -232,6 +237,7 @@ fn lost(counters: &Counters) -> String {
     let causes = listed(&[
         (counters.unexpected_status, "with an unexpected reply"),
         (counters.changed_bodies, "with a changed body"),
+        (counters.wrong_values, "with a wrong value"),
         (counters.failed, "on a lost connection"),
         (counters.timed_out, "timed out"),
         (counters.unsent_unconnected, "never sent for lack of a connection"),

@@ -18,6 +18,7 @@ pub(super) enum Cause {
     /// Replies were complete, and not the wanted ones.
     UnexpectedReplies,
     ChangedBodies,
+    WrongValues,
     /// Connections were lost, or not established.
     Connections(Loss),
 }
@@ -45,7 +46,10 @@ impl Cause {
         let unhindered =
             counters.unsent.saturating_sub(counters.unsent_blocked + counters.unsent_unconnected);
         let lost = counters.failed + counters.unsent_unconnected;
-        let replies = counters.completed + counters.unexpected_status + counters.changed_bodies;
+        let replies = counters.completed
+            + counters.unexpected_status
+            + counters.changed_bodies
+            + counters.wrong_values;
         let waiting = match (replies, counters.timeouts) {
             (0, _) => Self::Mute,
             (_, 0) => Self::Slow,
@@ -56,6 +60,7 @@ impl Cause {
             (unhindered, Self::Loader),
             (blocked, waiting),
             (counters.changed_bodies, Self::ChangedBodies),
+            (counters.wrong_values, Self::WrongValues),
             (counters.unexpected_status, Self::UnexpectedReplies),
             (lost, Self::Connections(Loss::of(counters))),
         ];
@@ -106,6 +111,10 @@ impl Cause {
             Self::ChangedBodies => format!(
                 "{} had another body than the first one (--verify)",
                 counted_replies(counters.changed_bodies)
+            ),
+            Self::WrongValues => format!(
+                "{} had a value that the server must not return",
+                counted_replies(counters.wrong_values)
             ),
             Self::Connections(loss) => loss.text(run),
         }

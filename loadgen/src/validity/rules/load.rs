@@ -241,7 +241,7 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let found = [requests, connects, wrong, broken, replaced];
     let found: Vec<String> = found.into_iter().flatten().collect();
     let text = format!("{}; see the list of errors", found.join("; "));
-    let wrong_bytes = counters.mismatches + counters.changed_bodies;
+    let wrong_bytes = counters.mismatches + counters.changed_bodies + counters.wrong_values;
     let grave =
         share > LOST_SUSPECT || of_connects.max(ended_share) > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {

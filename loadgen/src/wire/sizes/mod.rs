@@ -42,6 +42,18 @@ impl Sizes {
         }
     }
 
+    /// The least size that is requested by name. A log-normal distribution names none.
+    pub(crate) fn least_requested_bytes(&self) -> u64 {
+        match self {
+            Self::Fixed(size) => *size,
+            Self::Range { least, .. } => *least,
+            Self::Weighted(weights) => {
+                weights.iter().map(|(size, _)| size).min().unwrap_or(SIZE_MAX_BYTES)
+            }
+            Self::LogNormal(sizes) => sizes.median_bytes,
+        }
+    }
+
     /// The mean size, in bytes.
     pub(crate) fn mean_bytes(&self) -> f64 {
         match self {

@@ -2,8 +2,8 @@
 
 use super::peer::{self, SentReply};
 use crate::wire::{
-    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Traffic, TrafficSpec,
-    Verify,
+    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Setup, Traffic,
+    TrafficSpec, Verify,
 };
 
 /// All protocols.
@@ -29,7 +29,7 @@ pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffi
 }
 
 /// The options of a run's traffic.
-pub(super) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> TrafficSpec {
+pub(in crate::wire) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> TrafficSpec {
     TrafficSpec {
         protocol,
         sizes: sizes.parse().unwrap(),
@@ -38,6 +38,8 @@ pub(super) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> TrafficSp
         http_path: "/path".to_owned(),
         http_headers: vec!["Accept: */*".to_owned()],
         http_statuses: ExpectedStatuses::default(),
+        setup: Setup::default(),
+        key_value: None,
     }
 }
 

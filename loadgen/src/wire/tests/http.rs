@@ -109,6 +109,7 @@ fn outcomes(traffic: &Traffic, came: &str, pieces: usize) -> (String, Option<Mis
         Reply::Right { status } => format!("{} right", status.unwrap()),
         Reply::Unexpected { status, .. } => format!("{} unexpected", status.unwrap()),
         Reply::BodyChanged { status, .. } => format!("{status} changed"),
+        Reply::Command { .. } => panic!("{reply:?}"),
     };
     (replies.iter().map(text).collect::<Vec<_>>().join(", "), mismatch)
 }

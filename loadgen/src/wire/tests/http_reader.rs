@@ -205,6 +205,7 @@ fn found(
             Reply::Right { .. } => format!("{status} right"),
             Reply::Unexpected { .. } => format!("{status} unexpected"),
             Reply::BodyChanged { .. } => format!("{status} changed"),
+            Reply::Command { .. } => panic!("{reply:?}"),
         }
     };
     let place = mismatch.map(|wrong| (wrong.request, wrong.offset_bytes, wrong.got));

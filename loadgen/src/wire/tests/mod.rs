@@ -14,3 +14,6 @@ mod http_reader;
 mod peer;
 #[cfg(test)]
 mod servers;
+
+#[cfg(test)]
+pub(super) use self::fixture::spec;

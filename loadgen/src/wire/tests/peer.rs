@@ -70,6 +70,7 @@ pub(super) fn first_request(
             assert_eq!(words[..4], [b"set", key.as_bytes(), b"0", b"0"]);
             (head.len(), number(words[4]), "\r\n")
         }
+        _ => panic!("{protocol} has a peer of its own"),
     };
     let payload = stream.get(head_bytes..head_bytes + payload_bytes)?;
     let rest = &stream[head_bytes + payload_bytes..];
@@ -104,6 +105,7 @@ pub(super) fn reply_to(protocol: Protocol, request: &ParsedRequest, turn: usize)
             SentReply::default().framing(format!("${length}\r\n")).payload(payload).framing("\r\n")
         }
         Protocol::Memcached => SentReply::default().framing("STORED\r\n"),
+        _ => panic!("{protocol} has a peer of its own"),
     }
 }
 

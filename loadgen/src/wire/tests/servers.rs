@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use super::fixture::traffic;
 use crate::wire::{
-    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, Sizes, Traffic, TrafficSpec, Verify,
+    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, Setup, Sizes, Traffic, TrafficSpec,
+    Verify,
 };
 
 /// How long a server may take to start, and a reply to come.
@@ -210,6 +211,8 @@ fn requests_for(path: &str, headers: &[&str]) -> Traffic {
         http_path: path.to_owned(),
         http_headers: headers.iter().map(ToString::to_string).collect(),
         http_statuses: ExpectedStatuses::default(),
+        setup: Setup::default(),
+        key_value: None,
     };
     Traffic::new(&options, 1)
 }
