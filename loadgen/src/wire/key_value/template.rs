@@ -26,7 +26,7 @@ pub(super) enum Dialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
-    /// The prefix and the digits of the key.
+    /// The digits of the key. Its prefix is part of the text before them.
     Key,
     /// The length of the value and so many bytes beside it, in decimal digits.
     ValueLength {
@@ -79,7 +79,7 @@ impl Template {
         let mut parts = Vec::new();
         match dialect {
             Dialect::Resp => {
-                push_text(&mut parts, &format!("*{}\r\n", words.len()));
+                push_text(&mut parts, format!("*{}\r\n", words.len()));
                 words.iter().for_each(|word| push_bulk(&mut parts, word, prefix));
             }
             Dialect::Text | Dialect::Meta => push_line(&mut parts, words),
@@ -88,15 +88,29 @@ impl Template {
     }
 
     fn new(parts: Vec<Part>, prefix: &KeyPrefix) -> Self {
-        let key_bytes = prefix.as_bytes().len() + KEY_DIGITS;
+        // One text instead of two is one copy less for each request.
+        let mut merged = Vec::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => push_text(&mut merged, &text),
+                Part::Key => {
+                    push_text(&mut merged, prefix.as_bytes());
+                    merged.push(Part::Key);
+                }
+                Part::ValueLength { .. } | Part::Value => merged.push(part),
+            }
+        }
         let bytes = |part: &Part| match part {
             Part::Text(text) => text.len() as u64,
-            Part::Key => key_bytes as u64,
+            Part::Key => KEY_DIGITS as u64,
             Part::ValueLength { .. } | Part::Value => 0,
         };
-        let constant_bytes = parts.iter().map(bytes).sum();
-        let has_value = parts.contains(&Part::Value);
-        Self { constant_bytes, has_value, parts, prefix: prefix.as_bytes().to_vec() }
+        Self {
+            constant_bytes: merged.iter().map(bytes).sum(),
+            has_value: merged.contains(&Part::Value),
+            parts: merged,
+            prefix: prefix.as_bytes().to_vec(),
+        }
     }
 
     /// Whether the command has a value, and so a size.
@@ -133,10 +147,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => append_rest(text, &mut skip, out, limit),
-                Part::Key => {
-                    append_rest(&self.prefix, &mut skip, out, limit);
-                    append_rest(&key_digits(request.key), &mut skip, out, limit);
-                }
+                Part::Key => append_rest(&key_digits(request.key), &mut skip, out, limit),
                 Part::ValueLength { beside } => {
                     let mut buffer = HeadBuffer::default();
                     let digits = buffer.push_decimal((request.size + beside).into()).written();
@@ -168,10 +179,10 @@ impl Template {
 const LENGTH: Part = Part::ValueLength { beside: 0 };
 
 /// Appends text to the parts of a command.
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<Part>, text: impl AsRef<[u8]>) {
     match parts.last_mut() {
-        Some(Part::Text(before)) => before.extend_from_slice(text.as_bytes()),
-        _ => parts.push(Part::Text(text.as_bytes().to_vec())),
+        Some(Part::Text(before)) => before.extend_from_slice(text.as_ref()),
+        _ => parts.push(Part::Text(text.as_ref().to_vec())),
     }
 }
 
@@ -207,7 +218,7 @@ fn push_bulk(parts: &mut Vec<Part>, word: &str, prefix: &KeyPrefix) {
     if inner.contains(&Part::Value) {
         parts.push(Part::ValueLength { beside: u32::try_from(beside).unwrap_or(u32::MAX) });
     } else {
-        push_text(parts, &beside.to_string());
+        push_text(parts, beside.to_string());
     }
     push_text(parts, "\r\n");
     parts.extend(inner);
@@ -241,6 +252,9 @@ fn key_digits(key: u32) -> [u8; KEY_DIGITS] {
     let mut digits = [b'0'; KEY_DIGITS];
     let mut left = key;
     for place in digits.iter_mut().rev() {
+        if left == 0 {
+            break;
+        }
         *place = b'0' + (left % 10) as u8;
         left /= 10;
     }

@@ -1,5 +1,6 @@
 //! Redis and memcached with keys: real servers, and small ones that lie.
 
 mod fake_redis;
+mod logins;
 mod real_servers;
 mod wrong_values;
