@@ -116,9 +116,9 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "P")]
     pub(crate) protocol: Option<Protocol>,
 
-    /// Payload of a request, or value that is written: 64, 16KiB, a range 64..4KiB, weights 64:9,1KiB:1, or
-    /// lognormal:MEDIAN,SIGMA; up to 64MiB; not with http and resp-ping, which have none
-    /// [default: 64]
+    /// Payload of a request, or value that is written: 64, 16KiB, a range 64..4KiB, weights
+    /// 64:9,1KiB:1, or lognormal:MEDIAN,SIGMA; up to 64MiB; not with http and resp-ping, which have
+    /// none [default: 64]
     #[arg(long, value_name = "BYTES")]
     pub(crate) size: Option<Sizes>,
 
@@ -157,8 +157,8 @@ pub(crate) struct KeyValueArgs {
     pub(crate) mix: Option<Mix>,
 
     /// Any commands instead of a mix, one on each line of this file, with its weight before it:
-    /// '9 HGET __key__ name'. __key__ and __data__ stand for a key and a value. Replies are read, and
-    /// errors counted, but values are not verified
+    /// '9 HGET __key__ name'. __key__ and __data__ stand for a key and a value. Replies are read,
+    /// and errors counted, but values are not verified
     #[arg(long, value_name = "FILE", value_parser = CommandFile::read, conflicts_with = "mix")]
     pub(crate) commands: Option<CommandFile>,
 

@@ -61,8 +61,8 @@ fn setup(args: &KeyValueArgs, protocol: Protocol) -> Result<Setup, Error> {
     let credentials = args.authenticate.as_ref();
     if credentials.is_some() && !protocol.is_resp() && !protocol.is_memcached() {
         return usage(format!(
-            "--authenticate has no effect on {protocol}; use a protocol of Redis or memcached, or \
-             leave it out"
+            "--authenticate (LOADGEN_AUTHENTICATE) has no effect on {protocol}; use a protocol of \
+             Redis or memcached, or leave it out"
         ));
     }
     if args.select_db.is_some() && !protocol.is_resp() {
@@ -84,8 +84,8 @@ fn key_value_spec(
         return match args.given() {
             None => Ok(None),
             Some(flag) => usage(format!(
-                "{flag} has no effect on {protocol}; use --protocol resp2, resp3, memcached-text or \
-                 memcached-meta, or leave it out"
+                "{flag} has no effect on {protocol}; use --protocol resp2, resp3, memcached-text \
+                 or memcached-meta, or leave it out"
             )),
         };
     }

@@ -111,7 +111,8 @@ fn key_value_args() -> Value {
 
 fn key_value() -> Value {
     json!({
-        "preloaded": 1_000_000, "commands": {"get": 1_800, "set": 200}, "hits": 1_500, "verified_hits": 1_400,
+        "preloaded": 1_000_000, "commands": {"get": 1_800, "set": 200}, "hits": 1_500,
+        "verified_hits": 1_400,
         "misses": 290, "misses_of_written": 4, "hit_rate": 0.84,
         "wrong_values": {"foreign": 1, "old": 2, "torn": 3},
         "first_wrong_value": {

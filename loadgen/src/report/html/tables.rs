@@ -241,6 +241,7 @@ pub(super) fn commands(record: &Record) -> String {
     let wrong = found.wrong_values;
     let counts = found.commands.iter().map(|(name, count)| (name.clone(), grouped(*count)));
     let reads = [
+        ("keys written before the load", grouped(found.preloaded)),
         ("hit rate", rate),
         ("hits", grouped(found.hits)),
         ("verified hits", grouped(found.verified_hits)),

@@ -204,7 +204,12 @@ mod tests {
         assert!(setup(Protocol::Resp2, None, None).is_empty());
         assert_eq!(
             sent(&setup(Protocol::Resp3, Some("me:secret"), Some(5))),
-            r"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$6\r\nsecret\r\n*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n"
+            [
+                r"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$6\r\nsecret\r\n",
+                r"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n",
+                r"*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n",
+            ]
+            .concat()
         );
         assert_eq!(
             sent(&setup(Protocol::RespPing, Some("secret"), None)),

@@ -238,8 +238,8 @@ fn push_line(parts: &mut Vec<Part>, words: &[String]) {
     push_text(parts, "\r\n");
 }
 
-/// Appends the bytes behind the first `skip` to `out`, until `out` has `limit` bytes. Reduces `skip`
-/// by what it has left out.
+/// Appends the bytes behind the first `skip` to `out`, until `out` has `limit` bytes. Reduces
+/// `skip` by what it has left out.
 fn append_rest(bytes: &[u8], skip: &mut u64, out: &mut Vec<u8>, limit: usize) {
     let skipped = bytes.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
     *skip -= skipped as u64;

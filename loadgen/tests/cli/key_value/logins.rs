@@ -62,3 +62,25 @@ fn a_connection_for_each_request_logs_in_each_time() {
     expect_conserved(&record);
     assert!(count(&record, "completed") > 10, "{finished:?}");
 }
+
+#[test]
+fn a_password_can_come_from_the_environment() {
+    let special = |words: &[Vec<u8>]| {
+        (words[0] == b"AUTH").then(|| match &words[1..] {
+            [user, password] if user == b"me" && password == b"secret" => b"+OK\r\n".to_vec(),
+            _ => b"-WRONGPASS\r\n".to_vec(),
+        })
+    };
+    let server = fake_redis::start(|read: &Read<'_>| read.right(), special);
+    let address = server.address();
+    let words =
+        ["run", &address, "--mix=set", "--protocol=resp2", "--duration=100ms", "--warmup=0s"];
+    let run = |credentials: &str| {
+        let mut command = command(&words);
+        wait(command.env("LOADGEN_AUTHENTICATE", credentials).spawn().unwrap())
+    };
+    expect_no_errors(&run("me:secret"));
+    expect_one_line(&run("me:other"), 1, "log in: the server said '-WRONGPASS'");
+    let help = loadgen(&["run", "--help"]);
+    assert!(help.stdout.contains("LOADGEN_AUTHENTICATE"), "{help:?}");
+}

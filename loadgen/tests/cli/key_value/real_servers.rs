@@ -287,7 +287,10 @@ fn what_cannot_be_done_is_refused_with_the_remedy() {
         ("--mix get:1", "--mix has no effect on raw; use --protocol resp2"),
         ("--protocol resp2 --size 15", "--size must be at least 16 with resp2"),
         ("--protocol resp2 --verify length", "write full or none"),
-        ("--protocol line --authenticate x", "--authenticate has no effect on line"),
+        (
+            "--protocol line --authenticate x",
+            "--authenticate (LOADGEN_AUTHENTICATE) has no effect on line",
+        ),
         ("--protocol memcached-text --select-db 1", "--select-db has no effect on memcached-text"),
         (&format!("--protocol resp2 --commands {path}"), "'SUBSCRIBE a': it has not one reply"),
         ("--protocol resp2 --commands /no/such", "name a file of commands"),
