@@ -130,6 +130,9 @@ pub(super) fn is_before(one: u32, other: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::thread;
+
     use proptest::prelude::*;
     use proptest::sample::Index;
 
@@ -176,6 +179,32 @@ mod tests {
         assert_eq!(later(u32::MAX, 1), 1);
         assert_eq!(later(1, u32::MAX), 1);
         assert!(is_before(u32::MAX, 0) && !is_before(0, u32::MAX) && !is_before(5, 5));
+    }
+
+    #[test]
+    fn no_thread_finds_a_wrong_read_of_a_server_that_all_of_them_use() {
+        let (versions, server) = (Versions::new(1), Mutex::new(0));
+        let turn = |number: u32| {
+            if number.is_multiple_of(2) {
+                let claim = versions.claim(0);
+                // Others write meanwhile.
+                thread::yield_now();
+                *server.lock().unwrap() = claim.version;
+                versions.acknowledged(0, claim.settled);
+            } else {
+                let floor = versions.floor(0);
+                let found = *server.lock().unwrap();
+                assert!(!is_before(found, floor), "{found} below {floor}");
+                assert!(!is_before(versions.last(0), found), "{found} was not given out");
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(turn));
+            }
+        });
+        assert_eq!(versions.last(0), 10_000);
+        assert!(versions.floor(0) > 0);
     }
 
     /// What may happen to the requests on one key.
