@@ -5,104 +5,13 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 
-use common::{TEST_TIMEOUT, eventually};
-
-/// An example that runs in a process of its own.
-struct Example {
-    child: Child,
-    /// What it prints, line by line.
-    lines: Receiver<String>,
-}
-
-impl Example {
-    fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program(name));
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let (to_test, lines) = channel();
-        // A thread reads, so that the test can time out. It ends with the child's output.
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| to_test.send(line))
-        });
-        Self { child, lines }
-    }
-
-    #[track_caller]
-    fn line(&self) -> String {
-        self.lines.recv_timeout(TEST_TIMEOUT).expect("it prints another line")
-    }
-
-    /// Sends a signal by the shell's built-in kill, because some machines lack the program.
-    fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    }
-
-    /// Waits for its end; returns how it ended and what it printed to standard error.
-    fn end(&mut self) -> (ExitStatus, String) {
-        let mut status = None;
-        eventually("the example ends", || {
-            status = self.child.try_wait().expect("wait for the example");
-            status.is_some()
-        });
-        let mut errors = String::new();
-        let stderr = self.child.stderr.as_mut().expect("stderr is piped");
-        stderr.read_to_string(&mut errors).expect("read its errors");
-        (status.expect("it ended"), errors)
-    }
-
-    /// Waits for its success; returns the lines it printed that were not taken yet.
-    #[track_caller]
-    fn rest(mut self) -> Vec<String> {
-        let (status, errors) = self.end();
-        assert!(status.success(), "{status}: {errors}");
-        assert_eq!(errors, "");
-        self.lines.iter().collect()
-    }
-
-    /// Waits for its failure; returns its error message.
-    #[track_caller]
-    fn failure(mut self) -> String {
-        let (status, errors) = self.end();
-        assert_eq!(status.code(), Some(1), "{errors}");
-        assert_eq!(self.lines.iter().count(), 0, "a failure prints to standard error only");
-        errors
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
-}
-
-/// The example's program, in the folder beside that of this test program.
-#[track_caller]
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test program has a path");
-    let profile = test.ancestors().nth(2).expect("it lies two folders below the profile's");
-    let program = profile.join("examples").join(name);
-    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let source = sources().join(format!("{name}.rs"));
-    assert!(
-        changed(&program) >= changed(&source),
-        "{} is missing or older than its source: cargo build --examples",
-        program.display()
-    );
-    program
-}
+use common::TEST_TIMEOUT;
+use common::example::{Example, sources};
 
 /// The milliseconds in the word at this index of a line.
 fn ms(line: &str, place: usize) -> f64 {
@@ -389,7 +298,7 @@ mod buffered {
 /// Examples that need the feature `server`.
 #[cfg(feature = "server")]
 mod of_the_server {
-    use std::io::Write;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpStream;
 
     use super::*;
@@ -451,6 +360,103 @@ mod of_the_server {
         assert_eq!(words, "the server drains\n");
         let (status, errors) = example.end();
         assert!(status.success(), "{errors}");
+    }
+
+    #[test]
+    fn balancer_passes_bytes_both_ways() {
+        let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = backend.local_addr().unwrap().to_string();
+        let every = ["--check-every", "3600000", "127.0.0.1:0", &address];
+        let mut example = Example::start("balancer", &every);
+        let line = example.line();
+        let (check, _) = backend.accept().unwrap();
+        assert_eq!(super::common::read_to_end(check), Ok(Vec::new()));
+        let listening = line.strip_prefix("listening on ").expect("it says where");
+        let mut client = TcpStream::connect(listening).expect("connect");
+        let (mut server, _) = backend.accept().unwrap();
+        for (from, to) in [(true, b"question"), (false, b"answer..")] {
+            let (from, to_read) =
+                if from { (&mut client, &mut server) } else { (&mut server, &mut client) };
+            from.write_all(to).unwrap();
+            let mut read = [0; 8];
+            to_read.read_exact(&mut read).unwrap();
+            assert_eq!(&read, to);
+        }
+        drop((client, server));
+        example.signal("INT");
+        let (status, errors) = example.end();
+        assert!(status.success(), "{errors}");
+    }
+
+    /// A client of `thread_pool`.
+    fn pool_client(example: &Example) -> TcpStream {
+        let line = example.line();
+        let address = line.strip_prefix("listening on ").expect("it says where");
+        let client = TcpStream::connect(address).expect("connect");
+        client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        client
+    }
+
+    #[test]
+    fn thread_pool_answers_in_any_order_and_all_after_the_client_has_ended_its_stream() {
+        let example = Example::start("thread_pool", &["--threads", "2", "127.0.0.1:0"]);
+        let mut client = pool_client(&example);
+        client.write_all(b"sleep 300\nprimes 10000\nwhat?\nsleep 99999\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).expect("an orderly end");
+        let mut lines: Vec<&str> = answers.lines().collect();
+        assert_eq!(lines.last(), Some(&"1 slept 300 ms"), "{answers}");
+        lines.sort_unstable();
+        assert_eq!(lines[1], "2 1229 primes below 10000");
+        assert!(lines[2].starts_with("3 error: write `sleep MILLISECONDS`"), "{answers}");
+        assert_eq!(lines[3], "4 error: sleep at most 10000 ms");
+    }
+
+    #[test]
+    fn thread_pool_answers_busy_when_its_queue_is_full() {
+        let pool = ["--threads", "1", "--queue", "1", "127.0.0.1:0"];
+        let example = Example::start("thread_pool", &pool);
+        let mut client = pool_client(&example);
+        client.write_all(b"sleep 300\nsleep 300\nsleep 300\nsleep 300\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).expect("an orderly end");
+        let (busy, slept): (Vec<&str>, Vec<&str>) =
+            answers.lines().partition(|line| line.ends_with(" busy"));
+        // One sleeps, and one waits in the queue if the first was taken soon enough.
+        assert!(busy.len() >= 2 && !slept.is_empty(), "{answers}");
+        assert_eq!(busy.len() + slept.len(), 4, "{answers}");
+    }
+
+    #[test]
+    fn thread_pool_answers_what_it_has_before_the_drain_ends() {
+        let mut example = Example::start("thread_pool", &["127.0.0.1:0"]);
+        let mut client = BufReader::new(pool_client(&example));
+        client.get_mut().write_all(b"sleep 500\nwhat?\n").unwrap();
+        let mut answers = String::new();
+        client.read_line(&mut answers).expect("the second request is answered first");
+        example.signal("INT");
+        client.read_to_string(&mut answers).expect("an orderly end");
+        assert!(answers.starts_with("2 error: ") && answers.ends_with("\n1 slept 500 ms\n"));
+        let (status, errors) = example.end();
+        assert!(status.success(), "{errors}");
+    }
+
+    #[test]
+    fn thread_pool_names_what_is_wrong_on_its_command_line() {
+        for (arguments, what) in [
+            (
+                &["--threads", "none"][..],
+                "--threads none: give a number from 1; usage: thread_pool",
+            ),
+            (&["--fast"], "there is no flag --fast; usage: thread_pool"),
+            (&["127.0.0.1:0", "127.0.0.1:0"], "usage: thread_pool"),
+            (&["here"], "here: "),
+        ] {
+            let words = Example::start("thread_pool", arguments).failure();
+            assert!(words.contains(what), "{arguments:?}: {words}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "each test program uses its own share of the helpers"
 )]
 
+pub mod example;
 mod program;
 #[cfg(feature = "cli")]
 mod server_process;
