@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{MS, TEST_TIMEOUT, eventually, noise, read_to_end};
 use evshard::server::{
-    Chargen, Connection, Discard, Drain, Echo, Limits, ListenAddress, Server, ServerConfig,
-    Service, Work,
+    Chargen, Connection, ConnectionId, Discard, Drain, Echo, Limits, ListenAddress, Server,
+    ServerConfig, Service, Work,
 };
 
 /// One worker, so that connections can only be delayed by others of the same shard.
@@ -341,4 +341,56 @@ fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
     assert!(ends[39] >= 900 * MS, "the last one is closed near the end: {ends:?}");
     let first_half = ends.iter().filter(|end| **end < 500 * MS).count();
     assert!((8..=24).contains(&first_half), "{first_half} of 40 in the first half: {ends:?}");
+}
+
+/// Sends a kibibyte to its first connection for each byte of the others, which pause while that has
+/// unsent bytes.
+#[derive(Clone, Default)]
+struct Enlarge {
+    to: Option<ConnectionId>,
+    from: Option<ConnectionId>,
+}
+
+impl Service for Enlarge {
+    type Session = ();
+    type Message = ();
+
+    fn open(&mut self, connection: &mut Connection<'_, Self>) {
+        connection.send(b"!");
+        if self.to.is_none() {
+            self.to = Some(connection.id());
+        } else {
+            self.from = Some(connection.id());
+        }
+    }
+
+    fn receive(&mut self, (): &mut (), _: &[u8], connection: &mut Connection<'_, Self>) -> usize {
+        let to = self.to.expect("the first connection sends nothing");
+        connection.shard().send(to, &[7; 1024]).expect("it has room");
+        if connection.shard().unsent(to) > 0 {
+            connection.pause();
+        }
+        1
+    }
+
+    fn sent(&mut self, (): &mut (), connection: &mut Connection<'_, Self>) {
+        if let Some(from) = self.from {
+            connection.shard().read(from);
+        }
+    }
+}
+
+/// What is collected for a connection counts as unsent. It was sent at once after the callbacks, and
+/// its service did not learn that.
+#[test]
+fn a_service_that_pauses_while_bytes_are_collected_learns_that_they_are_sent() {
+    let server = Server::start(&one_shard(), Enlarge::default()).unwrap();
+    let mut to = connect(&server);
+    to.read_exact(&mut [0]).unwrap();
+    let mut from = connect(&server);
+    from.read_exact(&mut [0]).unwrap();
+    from.write_all(&[0; 500]).unwrap();
+    to.read_exact(&mut [0; 500 * 1024]).unwrap();
+    drop((to, from));
+    assert_eq!(errors(server), 0);
 }

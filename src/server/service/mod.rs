@@ -131,8 +131,8 @@ pub trait Service: Clone + Send + 'static {
     /// receives again.
     fn resume(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
-    /// Output that the socket did not take at first is sent now: the connection has no unsent
-    /// bytes.
+    /// Output is sent that was not sent at once, because the socket did not take it or because it
+    /// was collected: the connection has no unsent bytes.
     fn sent(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
     /// A timer that the connection [started](Connection::start_timer) is due. It has ended.
