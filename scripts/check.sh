@@ -95,6 +95,11 @@ step "smoke: the comparisons"
 ./scripts/compare_accept.sh --quick
 ./scripts/compare_placement.sh --quick
 ./scripts/compare_overhead.sh --quick
+if command -v haproxy >/dev/null; then
+    ./scripts/compare_proxy.sh --quick
+else
+    echo "skipped: compare_proxy.sh, because haproxy is not installed"
+fi
 
 step "smoke: the scripts about the loader"
 ./scripts/compare_loaders.sh --quick
