@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::example::Example;
 use common::{TEST_TIMEOUT, eventually, noise, read_to_end};
@@ -299,8 +299,10 @@ fn a_client_that_leaves_while_its_backend_is_dialed_leaves_nothing_behind() {
     let filling = fill_backlog(&backend.0);
     let client = balancer.connect();
     eventually("the backend is dialed", || balancer.sockets() == before + 2);
+    let left_at = Instant::now();
     drop(client);
     eventually("the dial has ended", || balancer.sockets() == before);
+    assert!(left_at.elapsed() < Duration::from_secs(4), "its deadline of 5 s ended it");
     drop(filling);
     assert_eq!(balancer.drain(), [1]);
 }

@@ -248,6 +248,8 @@ impl Worker {
 
     /// Adopts the socket of a dial, and starts its handshake if it has TLS.
     fn dial_connected(&mut self, registry: &mut Registry<Self>, dial: usize, socket: Socket) {
+        // Accepted ones have it of their listener. A unix socket has no such option.
+        let _ = socket.set_tcp_nodelay(true);
         let transport = Transport::new(socket);
         let Dialing { dial: settings, stage, .. } = &mut self.shard.dials.dials[dial];
         let (is_tls, mut time_left) = (settings.tls.is_some(), settings.deadline);
@@ -319,5 +321,46 @@ impl ConnectionMut<'_> {
         let connected = self.call(|host, shard| host.connected(shard, key, dial));
         self.apply_or_fail(connected);
         true
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::test_worker::{pair, worker_with};
+    use super::*;
+    use crate::base::LoopFlags;
+    use crate::server::service::{Connection, Service};
+
+    /// Dials an address for each client.
+    #[derive(Clone)]
+    struct Dialer(SocketAddr);
+
+    impl Service for Dialer {
+        type Session = ();
+        type Message = ();
+
+        fn open(&mut self, connection: &mut Connection<'_, Self>) {
+            connection.shard().dial(Dial::address(self.0), ());
+        }
+
+        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Connection<'_, Self>) -> usize {
+            input.len()
+        }
+    }
+
+    /// The second of two small messages waited until the peer had acknowledged the first.
+    #[test]
+    fn a_dialed_connection_sends_small_messages_without_delay() {
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (_client, socket) = pair();
+        let (mut base, mut worker) = worker_with(Dialer(peer.local_addr().unwrap()), socket);
+        while worker.shard.connections.len() < 2 {
+            base.run_with(&mut worker, LoopFlags::ONCE).unwrap();
+        }
+        let mut connections = worker.shard.connections.iter().map(|(_, connection)| connection);
+        let dialed = connections.find(|connection| connection.listener.is_none()).unwrap();
+        assert!(dialed.transport.socket().tcp_nodelay().unwrap());
     }
 }
