@@ -72,7 +72,8 @@ impl Task {
                 format!("slept {ms} ms")
             }
             Self::Primes(limit) => {
-                let is_prime = |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+                let is_prime =
+                    |n: &u64| (2..).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
                 format!("{} primes below {limit}", (2..limit).filter(is_prime).count())
             }
         }
@@ -109,7 +110,7 @@ fn start_pool(threads: usize, queue: usize) -> SyncSender<Job> {
         let jobs = jobs.clone();
         thread::spawn(move || {
             while let Some(job) = next(&jobs) {
-                job.run()
+                job.run();
             }
         });
     }

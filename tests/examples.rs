@@ -370,7 +370,7 @@ mod of_the_server {
         let mut example = Example::start("balancer", &every);
         let line = example.line();
         let (check, _) = backend.accept().unwrap();
-        assert_eq!(super::common::read_to_end(check), Ok(Vec::new()));
+        assert_eq!(common::read_to_end(check), Ok(Vec::new()));
         let listening = line.strip_prefix("listening on ").expect("it says where");
         let mut client = TcpStream::connect(listening).expect("connect");
         let (mut server, _) = backend.accept().unwrap();
