@@ -380,8 +380,8 @@ impl Service for Enlarge {
     }
 }
 
-/// What is collected for a connection counts as unsent. It was sent at once after the callbacks, and
-/// its service did not learn that.
+/// What is collected for a connection counts as unsent. It was sent at once after the callbacks,
+/// and its service did not learn that.
 #[test]
 fn a_service_that_pauses_while_bytes_are_collected_learns_that_they_are_sent() {
     let server = Server::start(&one_shard(), Enlarge::default()).unwrap();
