@@ -17,7 +17,7 @@ pub struct Example {
 
 impl Example {
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program(name));
+        let mut command = Command::new(example_program(name));
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
@@ -85,14 +85,15 @@ pub fn sources() -> PathBuf {
 
 /// The example's program, in the folder beside that of this test program.
 #[track_caller]
-fn program(name: &str) -> PathBuf {
+pub fn example_program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test program has a path");
     let profile = test.ancestors().nth(2).expect("it lies two folders below the profile's");
     let program = profile.join("examples").join(name);
     let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let source = sources().join(format!("{name}.rs"));
+    let [file, folder] = [format!("{name}.rs"), format!("{name}/main.rs")];
+    let source = changed(&sources().join(file)).or_else(|| changed(&sources().join(folder)));
     assert!(
-        changed(&program) >= changed(&source),
+        source.is_some() && changed(&program) >= source,
         "{} is missing or older than its source: cargo build --examples",
         program.display()
     );
