@@ -6,6 +6,7 @@ mod broker;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+mod full_queues;
 mod member;
 mod server;
 mod sessions;
