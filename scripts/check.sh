@@ -89,6 +89,7 @@ step "smoke: the comparisons"
 ./scripts/compare_threads.sh --quick
 ./scripts/compare_floor.sh --quick
 ./scripts/compare_buffered.sh --quick
+./scripts/compare_broadcast.sh --quick
 ./scripts/compare_tls.sh --quick
 ./scripts/compare_changes.sh --quick
 ./scripts/compare_event_bases.sh --quick

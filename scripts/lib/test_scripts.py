@@ -20,8 +20,10 @@ from pathlib import Path
 
 import accept_report
 import admin
+import broadcast_client
 import child
 import cli
+import compare_broadcast
 import compare_overhead
 import connect_flood
 import event_base
@@ -285,6 +287,21 @@ class Overhead(unittest.TestCase):
                       "+30 instructions per echo, from 400", overhead_report.answer(measured))
         self.assertIn("met in every round", overhead_report.body(measured))
         xml.fromstring(overhead_report.picture(measured))
+
+
+class Broadcasts(unittest.TestCase):
+    def test_a_message_has_its_size_and_differs_from_the_one_before(self):
+        one, two = broadcast_client.message(1, 64), broadcast_client.message(2, 64)
+        self.assertEqual((len(one), len(two)), (64, 64))
+        self.assertNotEqual(one, two)
+        self.assertTrue(one.endswith(b"x\n"))
+
+    def test_a_delivery_is_judged_by_pairs(self):
+        args = argparse.Namespace(size=1024, connections=500, rounds=2, broadcasts=5)
+        found = {compare_broadcast.BARE: [1000.0, 2000.0], compare_broadcast.OURS: [1200.0, 2400.0]}
+        findings = compare_broadcast.findings(args, found, [])
+        self.assertIn("1.20 [1.20..1.20] times", findings.answer)
+        self.assertIn("not met in any round", findings.body)
 
 
 class Faults(unittest.TestCase):
