@@ -16,9 +16,8 @@
 //! guest 1: soon
 //! ```
 //!
-//! A member that does not read is disconnected once 256 KiB wait for it; the others do not notice
-//! more than that it left. Members see the lines of one speaker in order, and those of several
-//! speakers in any. Ctrl-C drains.
+//! A member that does not read is disconnected once 256 KiB wait for it. All that the others see is
+//! that it left. The lines of one speaker come in order, those of several in any. Ctrl-C drains.
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
@@ -51,8 +50,8 @@ struct Chat {
     guests: Arc<AtomicU64>,
     /// The members on this shard, by room.
     members: HashMap<Arc<str>, HashSet<ConnectionId>>,
-    /// By shard: lines for which its queue has no room yet. Their speakers are paused, so that
-    /// there is at most one of each, and a farewell.
+    /// By shard: lines for which its queue has no room yet. Their speakers are paused until then,
+    /// so that there are few of each.
     waiting: Vec<VecDeque<Line>>,
     paused: Vec<ConnectionId>,
 }
