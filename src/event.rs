@@ -58,7 +58,7 @@ impl From<Interest> for Ready {
 /// An id carries the generation of its slot. Once the event is freed the id is *stale* and stays
 /// so, even when the slot holds a new event. Using a stale id is an error or has no effect; it
 /// never reaches another event. Do not mix ids of different bases: the base cannot detect it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     pub(crate) index: u32,
     pub(crate) generation: NonZeroU32,

@@ -8,7 +8,10 @@ use crate::event::EventId;
 ///
 /// Once the connection is closed, its id is *stale* and stays so. It never names another
 /// connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// The order of ids is that in which the shard holds its connections. To send to thousands of them
+/// costs less in this order than in that of a hash table, because memory is read in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     pub(super) shard: u32,
     pub(super) key: u32,
