@@ -18,7 +18,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use evshard::server::{
@@ -53,8 +53,8 @@ struct Broker {
     /// The shards with subscribers of each topic; the only state that all shards share. It changes
     /// when the first subscriber on a shard comes, or the last one goes.
     shards: Arc<RwLock<HashMap<Arc<str>, Vec<usize>>>>,
-    /// The subscribers on this shard.
-    subscribers: HashMap<Arc<str>, HashSet<ConnectionId>>,
+    /// The subscribers on this shard, in the order in which sending to them costs least.
+    subscribers: HashMap<Arc<str>, BTreeSet<ConnectionId>>,
     /// By shard: what its queue has no room for yet. Its publishers are paused until then, so there
     /// is at most one of each.
     waiting: Vec<VecDeque<Publication>>,

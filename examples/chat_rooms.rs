@@ -21,7 +21,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,8 +48,8 @@ struct Line {
 struct Chat {
     /// How many guests all shards have had.
     guests: Arc<AtomicU64>,
-    /// The members on this shard, by room.
-    members: HashMap<Arc<str>, HashSet<ConnectionId>>,
+    /// The members on this shard, by room, in the order in which sending to them costs least.
+    members: HashMap<Arc<str>, BTreeSet<ConnectionId>>,
     /// By shard: lines for which its queue has no room yet. Their speakers are paused until then,
     /// so that there are few of each.
     waiting: Vec<VecDeque<Line>>,

@@ -86,7 +86,7 @@ def findings(args, found, subjects):
                             commands, [
         "The CPU time is that of all threads of the server. On loopback, it has the kernel's work for the receiver, too.",
         "The client reads while the server sends, and no socket is ever full. A broadcast begins when all have the last one.",
-        "The broker visits its subscribers in the order of a hash table, and the bare loop in the order of accepting.",
+        "The bare loop visits its subscribers in the order of accepting, which the broker's order resembles.",
     ])
 
 
