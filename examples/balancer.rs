@@ -3,8 +3,9 @@
 //! ```text
 //! $ cargo run --example balancer -- --workers 2 127.0.0.1:5556 127.0.0.1:5551 localhost:5552
 //! listening on 127.0.0.1:5556
-//! shard 0: localhost:5552 is down: connect to localhost:5552: ...
-//! shard 1: localhost:5552 is down: connect to localhost:5552: ...
+//! shard 0: localhost:5552 is down: connect to localhost:5552: ... refused ...
+//! ^C127.0.0.1:5551: chosen 7 times, 0 connections
+//! localhost:5552: chosen 0 times, 0 connections
 //! ```
 //!
 //! A client gets the backend with the fewest connections of all shards. Each shard checks the
