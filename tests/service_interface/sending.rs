@@ -353,6 +353,53 @@ fn a_subscriber_that_is_only_sent_to_is_not_idle() {
 }
 
 #[test]
+fn a_client_that_is_greeted_and_sent_to_still_owes_its_first_byte() {
+    let limits = Limits { first_byte: Some(300 * MS), idle: None, ..Limits::default() };
+    let does = Does { open: Box::new(|connection| connection.send(b"220")), ..Does::default() };
+    let probed = Probed::start(&limited(limits), does);
+    let mut client = connect(&probed.server);
+    let id = probed.opened().id();
+    assert_eq!(receive(&mut client, 3), b"220");
+    probed.on_shard(0, move |shard| shard.send(id, b"news").unwrap());
+    assert_eq!(receive(&mut client, 4), b"news");
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    assert_eq!(probed.closed().1, CloseReason::FirstByte);
+}
+
+/// The second request is in the same read as the first, whose answer is a file.
+#[test]
+fn requests_in_one_read_are_all_answered_whatever_their_answers_are() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&noise(11, 1000)).unwrap();
+    let file = Arc::new(file);
+    let shared: Arc<[u8]> = noise(12, 1000).into();
+    let does = Does {
+        receive: Box::new(move |input, connection| {
+            match input[0] {
+                b'f' => connection.send_file(file.clone(), 0..1000).unwrap(),
+                b's' => connection.send_shared(&shared).unwrap(),
+                b'e' => connection.end_output(),
+                _ => connection.send(&[b'x'; 1000]),
+            }
+            1
+        }),
+        ..Does::default()
+    };
+    let probed = Probed::start(&config(1), does);
+    let mut client = connect(&probed.server);
+    client.write_all(&b"fsx".repeat(100)).unwrap();
+    receive(&mut client, 300_000);
+    client.write_all(b"fxexx").unwrap();
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), 2000);
+    client.write_all(b"x").unwrap();
+    eventually("all are received", || probed.server.stats().total().bytes_in == 306);
+    // Nothing that is left unconsumed keeps it from being quiet.
+    assert_eq!(probed.server.drain().unwrap().total().errors.total(), 0);
+}
+
+#[test]
 fn a_file_that_becomes_shorter_while_it_is_sent_costs_its_connection_only() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&noise(9, 20 << 20)).unwrap();

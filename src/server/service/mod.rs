@@ -131,8 +131,12 @@ pub trait Service: Clone + Send + 'static {
     /// receives again.
     fn resume(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
-    /// Output is sent that was not sent at once, because the socket did not take it or because it
-    /// was collected: the connection has no unsent bytes.
+    /// Output that was not sent at once is sent now: the connection has no unsent bytes. The socket
+    /// did not take it at first, or another callback of the shard sent it and it was
+    /// [collected](Shard::send). So a relay that finds [unsent](Shard::unsent) bytes of another
+    /// connection can pause, and read again when this is called. What a callback sends to its own
+    /// connection is sent when it returns, and followed by this only if the socket did not take
+    /// all of it.
     fn sent(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
     /// A timer that the connection [started](Connection::start_timer) is due. It has ended.

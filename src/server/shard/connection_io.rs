@@ -95,12 +95,16 @@ impl ConnectionMut<'_> {
     #[cold]
     fn idle_timed_out(&mut self) {
         let awaits_output = self.worker.shard.handles.awaits_output(self.key);
-        if std::mem::take(&mut self.has_sent) || awaits_output {
-            self.watch(self.readable, self.worker.shard.deadlines.idle);
-        } else if self.received_any || self.worker.shard.deadlines.first_byte.is_none() {
-            self.fail(CloseReason::Idle);
-        } else {
+        let awaits_first_byte =
+            !self.received_any && self.worker.shard.deadlines.first_byte.is_some();
+        // What the service says first does not end the wait for the first byte.
+        let was_sent_to = std::mem::take(&mut self.has_sent) && !awaits_first_byte;
+        if was_sent_to || awaits_output {
+            self.watch_reads();
+        } else if awaits_first_byte {
             self.fail(CloseReason::FirstByte);
+        } else {
+            self.fail(CloseReason::Idle);
         }
     }
 

@@ -128,6 +128,14 @@ impl ConnectionMut<'_> {
         }
     }
 
+    /// Waits for input, for as long as a peer may be quiet; returns whether the connection is open.
+    pub(super) fn watch_reads(&mut self) -> bool {
+        let deadlines = self.worker.shard.deadlines;
+        let deadline =
+            if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
+        self.watch(self.readable, deadline)
+    }
+
     /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
     pub(super) fn begin_reading(&mut self) {
         self.free_timer();
@@ -147,10 +155,7 @@ impl ConnectionMut<'_> {
             self.free_writable();
         }
         self.stage = Stage::Reading;
-        let deadlines = self.worker.shard.deadlines;
-        let deadline =
-            if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
-        if self.watch(self.readable, deadline) && self.receive_unconsumed() {
+        if self.watch_reads() && self.receive_unconsumed() {
             self.read_received_later();
         }
     }
