@@ -21,12 +21,16 @@ fn ms(line: &str, place: usize) -> f64 {
 }
 
 #[test]
-fn every_example_has_a_test_here_or_among_those_of_the_chat() {
+fn every_example_has_a_test() {
     for entry in fs::read_dir(sources()).expect("there are examples").flatten() {
         let path = entry.path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let starts_it = format!("::start(\"{name}\"");
-        let tests = [include_str!("examples.rs"), include_str!("chat/sessions.rs")];
+        let tests = [
+            include_str!("examples.rs"),
+            include_str!("chat/sessions.rs"),
+            include_str!("resp_store.rs"),
+        ];
         assert!(tests.iter().any(|test| test.contains(&starts_it)), "no test runs {name}");
     }
 }

@@ -45,14 +45,14 @@ fn parse_array(input: &[u8]) -> Result<Parsed<'_>, Parsed<'_>> {
 /// The number after a type byte, and where the next line begins.
 fn number(input: &[u8], at: usize, kind: u8, max: usize) -> Result<(usize, usize), Parsed<'_>> {
     if input.get(at).is_some_and(|byte| *byte != kind) {
-        return Err(Parsed::Invalid("expected an array of bulk strings"));
+        return Err(Parsed::Invalid("ERR Protocol error: expected an array of bulk strings"));
     }
     let mut number = 0;
     for (index, byte) in input.iter().enumerate().skip(at + 1) {
         match byte {
             b'0'..=b'9' if number <= max => number = number * 10 + usize::from(byte - b'0'),
             b'\r' if number <= max => return Ok((number, index + 2)),
-            _ => return Err(Parsed::Invalid("invalid length")),
+            _ => return Err(Parsed::Invalid("ERR Protocol error: invalid length")),
         }
     }
     Err(Parsed::Incomplete)

@@ -56,8 +56,17 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 8] =
-    ["haproxy", "memcached", "nginx", "openssl", "promtool", "python3", "redis-server", "taskset"];
+const PROGRAMS: [&str; 9] = [
+    "haproxy",
+    "memcached",
+    "nginx",
+    "openssl",
+    "promtool",
+    "python3",
+    "redis-benchmark",
+    "redis-server",
+    "taskset",
+];
 
 /// By its name and its number, as the list of skipped tests shows it.
 impl fmt::Display for Need {
