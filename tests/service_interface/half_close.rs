@@ -107,7 +107,7 @@ fn a_connection_whose_peer_has_ended_is_sent_to_until_its_service_closes_it() {
     let mut client = connect(&probed.server);
     let id = probed.opened().id();
     client.shutdown(Shutdown::Write).unwrap();
-    probed.next(|event| matches!(event, Event::End(_)).then_some(()));
+    probed.next(|event| matches!(event, Event::End(of) if of == id).then_some(()));
     for part in 0..20_u8 {
         probed.on_shard(0, move |shard| shard.send(id, &[part; 10_000]).unwrap());
         assert_eq!(receive(&mut client, 10_000), [part; 10_000]);

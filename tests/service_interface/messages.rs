@@ -107,7 +107,7 @@ impl Service for Counting {
             Counted::Number { from, number } => {
                 assert_eq!(number, self.next[from], "from {from}");
                 self.next[from] += 1;
-                if self.next[from] % 100 == 0 {
+                if self.next[from].is_multiple_of(100) {
                     self.report(shard.index());
                 }
             }
@@ -141,7 +141,7 @@ fn every_message_arrives_once_and_in_order_although_the_queues_are_full() {
                 }
             }
         });
-        let mut done = vec![false; 4];
+        let mut done = [false; 4];
         let mut full = [0; 4];
         while !done.iter().all(|done| *done) {
             let report = reported.recv_timeout(TEST_TIMEOUT).expect("messages are missing");

@@ -35,6 +35,7 @@ pub(crate) enum Event {
 
 type OnConnection = Box<dyn Fn(&mut Connection<'_, Probe>) + Send + Sync>;
 type OnReceive = Box<dyn Fn(&[u8], &mut Connection<'_, Probe>) -> usize + Send + Sync>;
+type OnBackground = Box<dyn Fn(&mut Shard<'_, Probe>) -> Background + Send + Sync>;
 type OnShard = Box<dyn Fn(&mut Shard<'_, Probe>) + Send + Sync>;
 type OnDialFailed = Box<dyn Fn(u64, &mut Shard<'_, Probe>) + Send + Sync>;
 type OnClose = Box<dyn Fn(u64, Closed, &mut Shard<'_, Probe>) + Send + Sync>;
@@ -53,7 +54,7 @@ pub(crate) struct Does {
     pub(crate) drain: OnConnection,
     pub(crate) dial_failed: OnDialFailed,
     pub(crate) close: OnClose,
-    pub(crate) background: Box<dyn Fn(&mut Shard<'_, Probe>) -> Background + Send + Sync>,
+    pub(crate) background: OnBackground,
 }
 
 impl Default for Does {

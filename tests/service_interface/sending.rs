@@ -10,10 +10,11 @@ use super::clients::{
 };
 use super::common::{MS, TEST_TIMEOUT, eventually, noise, read_to_end};
 use super::probe::{Does, Event, Probed};
-use evshard::server::{CloseReason, Limits, SendError};
+use evshard::server::{CloseReason, ConnectionId, Limits, SendError};
 
-fn sent(probed: &Probed) {
-    probed.next(|event| matches!(event, Event::Sent(_)).then_some(()));
+fn expect_sent(probed: &Probed, id: ConnectionId) {
+    let is_sent = |event| matches!(event, Event::Sent(sent) if sent == id);
+    probed.next(|event| is_sent(event).then_some(()));
 }
 
 #[test]
@@ -27,7 +28,7 @@ fn small_sends_to_another_connection_are_followed_by_sent_so_that_a_relay_can_wa
     });
     assert_eq!(unsent, 9, "a relay stops reading its source now");
     assert_eq!(receive(&mut client, 9), b"collected");
-    sent(&probed);
+    expect_sent(&probed, id);
     // What goes out at once needs no call.
     let unsent = probed.on_shard(0, move |shard| {
         shard.send(id, &[1; 5000]).unwrap();
@@ -56,7 +57,7 @@ fn sent_is_called_once_for_each_time_that_pending_output_is_gone() {
         });
         assert!(unsent > 0);
         assert!(receive(&mut client, MUCH) == vec![round; MUCH]);
-        sent(&probed);
+        expect_sent(&probed, id);
         let unsent = probed.on_shard(0, move |shard| shard.unsent(id));
         assert_eq!(unsent, 0);
         // A turn of the loop later.
@@ -82,7 +83,7 @@ fn a_connection_that_pauses_when_it_resumes_is_not_called_again() {
     let id = probed.opened().id();
     client.write_all(b"x").unwrap();
     receive(&mut client, MUCH);
-    probed.next(|event| matches!(event, Event::Resumed(_)).then_some(()));
+    probed.next(|event| matches!(event, Event::Resumed(of) if of == id).then_some(()));
     for _ in 0..3 {
         probed.on_shard(0, |_| ());
     }
@@ -277,9 +278,9 @@ fn a_callback_closes_and_aborts_others_and_each_learns_why() {
         for (at, &id) in all.iter().enumerate() {
             shard.send(id, b"the end").unwrap();
             if at % 2 == 0 {
-                shard.close(id)
+                shard.close(id);
             } else {
-                shard.abort(id)
+                shard.abort(id);
             }
             // Nothing more is taken, whatever was chosen.
             assert_eq!(shard.send(id, b"more"), Err(SendError::Closed));
