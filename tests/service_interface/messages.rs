@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::clients::{ask, config, connect, in_every_mode};
 use super::common::{MS, TEST_TIMEOUT, eventually, read_to_end};
-use super::probe::{Does, Event, Job, Probed};
+use super::probe::{Does, Event, Job, Probe, Probed};
 use evshard::server::{
-    Connection, Drain, MessageSender, PostError, Server, ServerConfig, Service, Shard,
+    Answer, Connection, Drain, MessageSender, PostError, Server, ServerConfig, Service, Shard,
 };
 
 /// Numbers from shards to shards. Each shard posts so many to each other as it is asked to, at once
@@ -226,42 +226,43 @@ fn a_panic_in_a_message_is_counted_and_costs_nothing_else() {
     assert_eq!(probed.server.drain().unwrap().total().errors.total(), 40);
 }
 
-/// The answers to a client of one shard come from the other, also while both drain.
+/// Passes an answer from shard to shard until it is time to send it.
+fn answer_at(time: Instant, answer: Answer, shard: &mut Shard<'_, Probe>) {
+    if Instant::now() >= time {
+        answer.send(b"after all").unwrap();
+        return;
+    }
+    let other = shard.count() - 1 - shard.index();
+    let job: Job = Box::new(move |shard| answer_at(time, answer, shard));
+    shard.post(other, job).unwrap();
+}
+
 #[test]
-fn a_shard_without_connections_answers_others_until_they_have_drained() {
+fn a_shard_without_connections_takes_messages_of_others_until_they_have_drained() {
     for config in in_every_mode(2) {
         let does = Does {
             receive: Box::new(|input, connection| {
-                let handle = connection.handle();
-                let other = 1 - connection.shard().index();
-                let answer = input.to_vec();
-                let job: Job = Box::new(move |_| handle.send(&answer).unwrap());
-                connection.shard().post(other, job).unwrap();
+                let answer = connection.answer_later();
+                answer_at(Instant::now() + 400 * MS, answer, connection.shard());
                 input.len()
             }),
             ..Does::default()
         };
         let probed = Probed::start(&config, does);
         let mut client = connect(&probed.server);
-        assert_eq!(ask(&mut client, b"before"), b"before");
-        let drained = thread::spawn(move || {
-            let report = probed.server.drain().unwrap();
-            (report, probed.events)
-        });
-        let start = Instant::now();
-        while start.elapsed() < 500 * MS {
-            assert_eq!(ask(&mut client, b"meanwhile"), b"meanwhile");
-        }
-        assert_eq!(read_to_end(client).unwrap(), b"");
-        let (report, events) = drained.join().unwrap();
-        assert_eq!(report.total().errors.total(), 0);
+        client.write_all(b"a question").unwrap();
+        eventually("it is received", || probed.server.stats().total().bytes_in == 10);
+        let Probed { server, events, .. } = probed;
+        let drained = thread::spawn(move || server.drain().unwrap());
+        assert_eq!(read_to_end(client).unwrap(), b"after all");
+        assert_eq!(drained.join().unwrap().total().errors.total(), 0);
         let stopped = events.iter().filter(|event| matches!(event, Event::Stopped(_))).count();
         assert_eq!(stopped, 2);
     }
 }
 
 /// A service may always have something to say to itself.
-fn post_again(shard: &mut Shard<'_, super::probe::Probe>, to: usize) {
+fn post_again(shard: &mut Shard<'_, Probe>, to: usize) {
     let next = shard.count() - 1 - to;
     let job: Job = Box::new(move |shard| post_again(shard, next));
     let _ = shard.post(to, job);

