@@ -5,11 +5,11 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[cfg(feature = "bufferevent")]
 use common::TEST_TIMEOUT;
 use common::example::{Example, sources};
 
@@ -303,7 +303,7 @@ mod buffered {
 /// Examples that need the feature `server`.
 #[cfg(feature = "server")]
 mod of_the_server {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpStream;
 
     use super::*;
