@@ -1,6 +1,6 @@
 //! One metric of both sides: the difference, its confidence, and the conclusion.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::metrics::{ComparedMetric, Values};
 use super::schedules::Schedules;
@@ -65,7 +65,6 @@ impl Judgement {
 /// One line of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Finding {
-    #[serde(serialize_with = "name")]
     pub(super) metric: &'static ComparedMetric,
     /// Medians over the runs: requests per second, a share, nanoseconds, or (server cpu)
     /// microseconds by request.
@@ -86,10 +85,6 @@ pub(crate) struct Finding {
     /// tolerance, in 80 of 100 comparisons; null for a metric that does not decide.
     pub(super) runs_to_decide: Option<f64>,
     pub(crate) judgement: Judgement,
-}
-
-fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(metric.name)
 }
 
 /// The test and the interval that the runs of two sides allow.

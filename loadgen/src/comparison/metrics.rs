@@ -1,6 +1,8 @@
 //! The numbers of a run that a comparison looks at.
 
 use super::Side;
+use serde::{Serialize, Serializer};
+
 use crate::record::{LatencyRecord, Record, RunRecord};
 use crate::stats;
 use crate::units;
@@ -16,6 +18,13 @@ pub(crate) struct ComparedMetric {
     of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
     /// The value as people read it.
     pub(crate) show: fn(f64) -> String,
+}
+
+/// In JSON it is its name.
+impl Serialize for ComparedMetric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
 }
 
 /// In the order of the table. Latencies are the headline latency: response in an open loop, service

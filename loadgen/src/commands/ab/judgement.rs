@@ -1,6 +1,6 @@
 //! What the pairs so far show: each metric, both sides as a whole, and whether more are needed.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::ab_plan::PlanText;
 use super::pair::{MetricValue, Pair, SideRun};
@@ -23,7 +23,6 @@ pub(super) struct Judged {
 /// One metric.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
-    #[serde(serialize_with = "name")]
     pub(super) metric: &'static ComparedMetric,
     /// Medians of the runs: requests per second, a share, nanoseconds, or (server cpu)
     /// microseconds by request.
@@ -45,10 +44,6 @@ pub(super) struct Finding {
     /// tolerance; null if that is decided or takes too many.
     pub(super) pairs_to_decide: Option<u32>,
     pub(super) judgement: Judgement,
-}
-
-fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(metric.name)
 }
 
 impl Finding {

@@ -112,16 +112,9 @@ impl<N: Network> Worker<'_, '_, N> {
                 self.begin_setup(index, Transport::Tls(stream), begun_ns, interest)
             }
             Ok(None) => {
-                let wanted = match securing.stream.has_unsent() {
-                    true => Interest::ReadWrite,
-                    false => Interest::Read,
-                };
-                if securing.interest != wanted {
-                    let token = Token { connection: index, generation: connection.generation };
-                    let socket = securing.stream.socket();
-                    self.network.watch(socket, token, wanted).map_err(Error::Poll)?;
-                    securing.interest = wanted;
-                }
+                let token = Token { connection: index, generation: connection.generation };
+                let (socket, has_unsent) = (securing.stream.socket(), securing.stream.has_unsent());
+                await_peer(&self.network, socket, token, has_unsent, &mut securing.interest)?;
                 connection.stream = StreamState::Securing(securing);
                 Ok(())
             }
@@ -168,16 +161,9 @@ impl<N: Network> Worker<'_, '_, N> {
                 self.establish(index, transport, begun_ns, interest)
             }
             Ok(false) => {
-                let wanted = match stream.has_unsent(setup) {
-                    true => Interest::ReadWrite,
-                    false => Interest::Read,
-                };
-                if stream.interest != wanted {
-                    let token = Token { connection: index, generation: connection.generation };
-                    let socket = stream.transport.socket();
-                    self.network.watch(socket, token, wanted).map_err(Error::Poll)?;
-                    stream.interest = wanted;
-                }
+                let token = Token { connection: index, generation: connection.generation };
+                let (socket, has_unsent) = (stream.transport.socket(), stream.has_unsent(setup));
+                await_peer(&self.network, socket, token, has_unsent, &mut stream.interest)?;
                 connection.stream = StreamState::SettingUp(stream);
                 Ok(())
             }
@@ -314,6 +300,23 @@ impl<N: Network> Worker<'_, '_, N> {
         self.recorder.churned();
         self.dial_when_due(index);
     }
+}
+
+/// Waits for a peer's answer, and to send what is not sent yet. A stream that is `watched` so
+/// already needs no call.
+fn await_peer<N: Network>(
+    network: &N,
+    socket: &N::Stream,
+    token: Token,
+    has_unsent: bool,
+    watched: &mut Interest,
+) -> Result<(), Error> {
+    let wanted = if has_unsent { Interest::ReadWrite } else { Interest::Read };
+    if *watched != wanted {
+        network.watch(socket, token, wanted).map_err(Error::Poll)?;
+        *watched = wanted;
+    }
+    Ok(())
 }
 
 /// The wait before another attempt, after `times` earlier ones: `first_ns`, doubled each time, up
