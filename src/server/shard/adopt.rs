@@ -55,22 +55,16 @@ impl Worker {
     fn adopt(&mut self, registry: &mut Registry<Self>, accepted: AcceptedConnection) {
         self.shard.adopted = true;
         self.shard.stats.connections += 1;
-        let transport = Transport::new(accepted.socket);
-        let entry = self.shard.connections.vacant_entry();
-        let key = entry.key();
-        let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
-        let handler = if accepted.tls { on_tls_readable } else { on_readable };
-        let readable = registry.create(spec.token(Token(key as u64)), handler);
         let expects_header = self.shard.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        let mut connection =
-            ConnectionState::new(transport, readable, Some(accepted.listener), stage);
+        let transport = Transport::new(accepted.socket);
+        let key = self.add_connection(registry, transport, accepted.tls, stage);
+        let connection = &mut self.shard.connections[key];
+        connection.listener = Some(accepted.listener);
         connection.expects_tls = accepted.tls;
-        entry.insert(connection);
         if let Some(slot) = accepted.source {
             self.shard.source_slots.hold(key, slot);
         }
-        self.begin_limits(registry, key);
         if let (Some(timings), Some(accepted_at)) = (&mut self.shard.timings, accepted.accepted_at)
         {
             timings.adopted(accepted_at);
@@ -78,13 +72,26 @@ impl Worker {
         self.connection(registry, key).begin();
     }
 
-    /// Begins the byte rates and the age of a connection.
-    pub(super) fn begin_limits(&mut self, registry: &mut Registry<Self>, key: usize) {
+    /// Adds a connection in this stage, whose byte rates and age begin; returns its key.
+    pub(super) fn add_connection(
+        &mut self,
+        registry: &mut Registry<Self>,
+        transport: Transport,
+        has_tls: bool,
+        stage: Stage,
+    ) -> usize {
+        let entry = self.shard.connections.vacant_entry();
+        let key = entry.key();
+        let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
+        let handler = if has_tls { on_tls_readable } else { on_readable };
+        let readable = registry.create(spec.token(Token(key as u64)), handler);
+        entry.insert(ConnectionState::new(transport, readable, stage));
         if let Some(rates) = &mut self.shard.byte_rates {
             rates.begin(key);
         }
         if let Some(ages) = &mut self.shard.ages {
             ages.begin(registry, key);
         }
+        key
     }
 }

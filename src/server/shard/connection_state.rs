@@ -84,12 +84,7 @@ pub(in crate::server) struct ConnectionState {
 }
 
 impl ConnectionState {
-    pub(super) fn new(
-        transport: Transport,
-        readable: EventId,
-        listener: Option<u16>,
-        stage: Stage,
-    ) -> Self {
+    pub(super) fn new(transport: Transport, readable: EventId, stage: Stage) -> Self {
         Self {
             transport,
             readable,
@@ -98,7 +93,7 @@ impl ConnectionState {
             unconsumed: None,
             pending: None,
             proxied: None,
-            listener,
+            listener: None,
             stage,
             expects_tls: false,
             received_any: false,

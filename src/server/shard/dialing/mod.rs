@@ -15,11 +15,9 @@ use std::net::SocketAddr;
 use slab::Slab;
 use socket2::Socket;
 
-use super::connection_io::on_readable;
 use super::connection_mut::ConnectionMut;
-use super::connection_state::{ConnectionState, Stage};
+use super::connection_state::Stage;
 use super::shard_mut::ShardMut;
-use super::tls::on_tls_readable;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::connect::{ConnectEvents, Connector, Progress, Resolver};
@@ -251,24 +249,18 @@ impl Worker {
         // Accepted ones have it of their listener. A unix socket has no such option.
         let _ = socket.set_tcp_nodelay(true);
         let transport = Transport::new(socket);
-        let Dialing { dial: settings, stage, .. } = &mut self.shard.dials.dials[dial];
+        let settings = &self.shard.dials.dials[dial].dial;
         let (is_tls, mut time_left) = (settings.tls.is_some(), settings.deadline);
-        let entry = self.shard.connections.vacant_entry();
-        let key = entry.key();
-        let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
-        let handler = if is_tls { on_tls_readable } else { on_readable };
-        let readable = registry.create(spec.token(Token(key as u64)), handler);
-        let mut connection = ConnectionState::new(transport, readable, None, Stage::Reading);
+        let key = self.add_connection(registry, transport, is_tls, Stage::Reading);
         // No deadline of a first byte: the peer may have nothing to say before it is asked.
-        connection.received_any = true;
-        entry.insert(connection);
+        self.shard.connections[key].received_any = true;
+        let stage = &mut self.shard.dials.dials[dial].stage;
         let stage = std::mem::replace(stage, DialStage::Handshake(key));
         if let DialStage::Connecting(connector) = stage {
             time_left = connector.time_left(registry.now()).unwrap_or(time_left);
             connector.cancel(registry);
         }
         self.shard.dials.of_connections.insert(key, dial);
-        self.begin_limits(registry, key);
         self.connection(registry, key).begin_dialed(dial, time_left);
     }
 
