@@ -159,7 +159,8 @@ impl<S: Service> Connection<'_, S> {
         self.shard.shard.choose(self.key, NextStep::Pause);
     }
 
-    /// Receives again after a pause.
+    /// Receives again after a pause. After the peer has ended its stream, this closes the
+    /// connection once everything is sent.
     pub fn read(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Read);
     }

@@ -122,7 +122,8 @@ impl<'a, S: Service> Shard<'a, S> {
         self.choose(id, NextStep::Pause);
     }
 
-    /// Receives again after a pause.
+    /// Receives again after a pause. A connection whose peer has ended its stream has nothing more
+    /// to receive, and is closed once everything is sent.
     pub fn read(&mut self, id: ConnectionId) {
         self.choose(id, NextStep::Read);
     }

@@ -238,9 +238,8 @@ impl ShardState {
         key: usize,
         send: impl FnOnce(&mut Output<'_>) -> Result<(), CloseReason>,
     ) -> Result<(), CloseReason> {
-        let Self { connections, limits, byte_rates, stats, .. } = self;
-        let limits = BufferLimits { connection_bytes: usize::MAX, ..limits.clone() };
-        write(&mut connections[key], key, &limits, byte_rates, stats, send)
+        let Self { connections, limits_of_accepted: limits, byte_rates, stats, .. } = self;
+        write(&mut connections[key], key, limits, byte_rates, stats, send)
     }
 
     /// The same for shared bytes, which are not copied.

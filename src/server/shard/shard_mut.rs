@@ -17,7 +17,7 @@ use super::output::Output;
 use super::service_timers::{TimerId, TimerOwner};
 use super::shard_state::ShardState;
 use super::worker::Worker;
-use crate::base::{Handler, Registry};
+use crate::base::Registry;
 use crate::event::{EventId, EventSpec, Fired, Ready, Token};
 
 /// A shard during a callback.
@@ -35,7 +35,8 @@ pub enum SendError {
     #[error("the connection is closed, or its output was ended")]
     Closed,
     /// It would have more unsent bytes than it may, because its peer does not read, or all
-    /// connections together would. Nothing was sent.
+    /// connections together would. Nothing was sent. If the connection itself has unsent bytes,
+    /// [`Service::sent`](crate::server::Service::sent) follows.
     #[error(
         "the connection has too many unsent bytes; wait until its peer has read some, or raise the \
          memory limit"
@@ -466,8 +467,7 @@ impl ShardMut<'_> {
     /// Replaces a connection's timer by a new one, which does not run yet.
     pub(super) fn renew_timer(&mut self, key: usize) -> EventId {
         self.free_timer(key);
-        let handler: Handler<Worker> = on_timer;
-        let timer = self.registry.create(EventSpec::timer().token(Token(key as u64)), handler);
+        let timer = self.registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
         self.connection_mut(key).timer = Some(timer);
         timer
     }

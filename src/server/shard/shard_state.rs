@@ -46,6 +46,8 @@ pub(in crate::server) struct ShardState {
     /// The event of the background job, once there was one.
     pub(super) background: Option<EventId>,
     pub(super) limits: BufferLimits,
+    /// For bytes that handles accepted: the limit of the connection applied to them before.
+    pub(super) limits_of_accepted: BufferLimits,
     pub(super) byte_rates: Option<Box<ByteRates>>,
     pub(super) source_slots: SourceSlots,
     pub(super) deadlines: ConnectionDeadlines,
@@ -90,6 +92,10 @@ impl ShardState {
             dials: Dials::default(),
             background: None,
             handles: Handles::new(registry.notifier(), memory.clone()),
+            limits_of_accepted: BufferLimits {
+                connection_bytes: usize::MAX,
+                memory: memory.clone(),
+            },
             limits: BufferLimits { connection_bytes: config.limits.buffer_bytes, memory },
             byte_rates: ByteRates::of(config, byte_rate),
             source_slots: SourceSlots::new(sources),

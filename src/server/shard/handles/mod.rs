@@ -1,8 +1,8 @@
 //! Handles: how other threads and shards send to a connection, and close it.
 //!
 //! A handle puts a command into the bounded lock-free queue of the connection's shard. Commands of
-//! one thread keep their order. What a handle accepted for a connection and the shard has not
-//! taken, together with what the connection has unsent, never exceeds the connection's limit, and
+//! one thread keep their order. What the handles of a connection have queued is bounded by the
+//! connection's limit, less what it had unsent when its shard last said so (`unsent.rs`). All of it
 //! counts against the memory limit of the server.
 
 mod unsent;
@@ -23,7 +23,7 @@ use unsent::HandleState;
 /// Commands that may wait for a shard.
 const COMMANDS_MAX: usize = 4096;
 /// Commands that a turn handles, so that connections do not wait for long.
-pub(super) const COMMANDS_PER_TURN_MAX: usize = 256;
+const COMMANDS_PER_TURN_MAX: usize = 256;
 
 /// Sends to a connection from any thread or shard. Cheap to clone.
 ///
@@ -51,7 +51,7 @@ struct HandleShared {
 }
 
 /// The queue of commands to a shard.
-pub(in crate::server) struct ShardCommands {
+struct ShardCommands {
     queue: WorkerQueue<Command>,
     memory: Arc<MemoryLimit>,
 }
