@@ -166,6 +166,38 @@ mod loom_models {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
         mutation("an_answer_that_ends_relaxed");
         mutation("a_drain_that_looks_relaxed");
+        mutation("a_drain_that_looks_at_what_is_queued_first");
+    }
+
+    /// A thread sends its answer and ends it. The shard, which has not taken it, looks meanwhile.
+    fn model_of_awaited_output(look: Look) {
+        loom::model(move || {
+            let state = Arc::new(HandleState::new(10));
+            state.answer_begins();
+            let answering = thread::spawn({
+                let state = state.clone();
+                move || {
+                    assert!(state.try_acquire(3));
+                    state.answer_ended();
+                }
+            });
+            assert!(look(&state), "the connection is closed before its answer is taken");
+            answering.join().unwrap();
+            assert!(state.awaits_output());
+        });
+    }
+
+    #[test]
+    fn loom_t13_output_is_awaited_until_the_shard_has_taken_the_answer() {
+        model_of_awaited_output(HandleState::awaits_output);
+    }
+
+    #[test]
+    #[ignore = "must fail"]
+    fn a_drain_that_looks_at_what_is_queued_first() {
+        model_of_awaited_output(|state| {
+            state.queued.load(Ordering::Acquire) > 0 || state.is_answer_due()
+        });
     }
 
     /// Two handles acquire, and the shard releases: nothing is left, and the limit held.
