@@ -235,6 +235,11 @@ fn redis_executes_the_commands_of_a_file_as_often_as_their_weights_say() {
                     2 INCR n\n1 GET h:__key__\nPING\n";
     std::fs::write(&file, commands).unwrap();
     let path = file.display();
+    // GET of a key that is no hash yet would be no error.
+    for key in 0..5 {
+        let hset = "*4\r\n$4\r\nHSET\r\n$16\r\n";
+        server.ask(&format!("{hset}h:lg:{key:011}\r\n$1\r\na\r\n$1\r\nb\r\n"), "\r\n");
+    }
     for protocol in ["resp2", "resp3"] {
         let before = ["hset", "hgetall", "incr", "ping"].map(|name| server.calls(name));
         let finished = server.load(&format!(
