@@ -39,7 +39,9 @@ fn on_notified(registry: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
     let is_spurious = !worker.shard.adopted && taken == 0;
     worker.shard.stats.wakes_spurious += u64::from(is_spurious);
     worker.end_if_all_have(registry);
-    worker.mark();
+    if taken > 0 {
+        worker.mark();
+    }
 }
 
 impl Worker {
