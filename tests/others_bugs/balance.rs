@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use evshard::server::stats::ServerStats;
-use evshard::server::{AcceptMode, Connection, Echo, Placement, Server, ServerConfig, Service};
+use evshard::server::{
+    AcceptMode, Connection, Echo, Measure, Placement, Server, ServerConfig, Service,
+};
 use test_needs::Need;
 
 use crate::clients::{connect, is_served, reset_when_dropped};
@@ -91,7 +92,10 @@ fn expect_none_left(server: &Server) -> ServerStats {
 const HELD: usize = 1600;
 
 fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
-    let config = ServerConfig { placement, ..config(mode, 2) };
+    // Clients are equal only for shards that are equally busy, and one that also accepts is busier.
+    // Without timings, least-loaded takes all for equally busy.
+    let measure = Measure { timings: false, ..Measure::default() };
+    let config = ServerConfig { placement, measure, ..config(mode, 2) };
     let server = Server::start(&config, Echo).unwrap();
     let address = address_of(&server);
     thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(|| cycle(address)))));
@@ -100,15 +104,6 @@ fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
     let jain = stats.balance().connections.jain;
     assert!(jain > 0.99, "{mode} {placement:?}: {jain} over all");
 
-    if placement == Placement::LeastLoaded {
-        // Clients are equal only for shards that are equally busy, and collecting statistics is
-        // work, too.
-        let is_rested = || {
-            thread::sleep(Duration::from_millis(500));
-            server.stats().shards.iter().all(|shard| shard.busy < 0.1)
-        };
-        eventually("the busy shares have faded", is_rested);
-    }
     // A wrong count would show in the placement of the next connections.
     let held: Vec<TcpStream> = (0..HELD).map(|_| connect(address)).collect();
     held.iter().for_each(|stream| assert!(is_served(stream)));
