@@ -1,6 +1,7 @@
 //! Messages between shards, and from threads that are none.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -259,6 +260,29 @@ fn a_shard_without_connections_takes_messages_of_others_until_they_have_drained(
         let stopped = events.iter().filter(|event| matches!(event, Event::Stopped(_))).count();
         assert_eq!(stopped, 2);
     }
+}
+
+#[test]
+fn a_shard_gets_a_message_while_the_turn_of_the_sender_still_lasts() {
+    let does = Does {
+        receive: Box::new(|input, connection| {
+            let arrived = Arc::new(AtomicBool::new(false));
+            let has_arrived = arrived.clone();
+            let shard = connection.shard();
+            let other = shard.count() - 1 - shard.index();
+            let job: Job = Box::new(move |_| arrived.store(true, Ordering::Release));
+            shard.post(other, job).unwrap();
+            eventually("the other shard has it", || has_arrived.load(Ordering::Acquire));
+            connection.send(input);
+            input.len()
+        }),
+        ..Does::default()
+    };
+    let probed = Probed::start(&config(2), does);
+    let mut client = connect(&probed.server);
+    assert_eq!(ask(&mut client, b"x"), b"x");
+    drop(client);
+    assert_eq!(probed.server.drain().unwrap().total().errors.total(), 0);
 }
 
 /// A service may always have something to say to itself.

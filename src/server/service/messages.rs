@@ -171,11 +171,15 @@ impl<M: Send> Messages<M> {
         &self.sender
     }
 
-    /// Posts a message. The caller wakes the shard later.
+    /// Posts a message. The first since [`wake_posted`](Self::wake_posted) wakes the shard at once:
+    /// a core takes long to wake, and the callbacks of this turn may, too. Those after it rarely
+    /// find the shard asleep, and the caller wakes it for all of them later.
     pub(super) fn post(&mut self, shard: usize, message: M) -> Result<(), PostError<M>> {
         let posted = self.sender.push(shard, message);
         if matches!(posted, Ok(()) | Err(PostError::Full(_))) {
-            self.posted[shard] = true;
+            if !std::mem::replace(&mut self.posted[shard], true) {
+                self.sender.wake(shard);
+            }
             self.full[shard] |= posted.is_err();
             self.refused += u64::from(posted.is_err());
         }
@@ -189,7 +193,7 @@ impl<M: Send> Messages<M> {
         missed(self.sender.count(), |shard| self.post(shard, message.clone()))
     }
 
-    /// Wakes each shard that was posted to, once.
+    /// Wakes each shard that was posted to since the last call.
     pub(super) fn wake_posted(&mut self) {
         for shard in 0..self.posted.len() {
             if std::mem::take(&mut self.posted[shard]) {

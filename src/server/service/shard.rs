@@ -191,8 +191,8 @@ impl<S: Service> Shard<'_, S> {
 /// Messages between shards.
 impl<S: Service> Shard<'_, S> {
     /// Posts a message to a shard, perhaps this one, which gets it in
-    /// [`Service::message`]. The shard is woken after the callbacks of this turn of the loop, once
-    /// for all that was posted.
+    /// [`Service::message`]. The first message of a turn of the loop wakes the shard. Those after
+    /// it wake it together after the callbacks of the turn, if it sleeps again.
     ///
     /// # Errors
     ///
