@@ -96,6 +96,12 @@ step "smoke: the comparisons"
 ./scripts/compare_accept.sh --quick
 ./scripts/compare_placement.sh --quick
 ./scripts/compare_overhead.sh --quick
+./scripts/compare_messages.sh --quick
+if command -v redis-benchmark >/dev/null; then
+    ./scripts/compare_redis.sh --quick
+else
+    echo "skipped: compare_redis.sh, because redis-benchmark is not installed"
+fi
 if command -v haproxy >/dev/null; then
     ./scripts/compare_proxy.sh --quick
 else

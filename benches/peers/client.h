@@ -39,14 +39,14 @@ static uint64_t now_ns(void) {
 }
 
 /* CPU time of this process: shows whether the client was busy. */
-static double cpu_s(void) {
+static inline double cpu_s(void) {
     struct timespec time;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 /* "HOST:PORT", numeric. */
-static struct sockaddr_in parse_address(const char *text) {
+static inline struct sockaddr_in parse_address(const char *text) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     char host[INET_ADDRSTRLEN] = "";
     unsigned port;
@@ -60,7 +60,7 @@ static struct sockaddr_in parse_address(const char *text) {
     return address;
 }
 
-static unsigned parse_number(const char *name, const char *text, unsigned most) {
+static inline unsigned parse_number(const char *name, const char *text, unsigned most) {
     char *end;
     unsigned long number = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || number > most) {

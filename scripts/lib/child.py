@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 
 PR_SET_PDEATHSIG = 1
 STOP_TIMEOUT_S = 5.0
@@ -126,16 +127,25 @@ def run(argv, what, timeout_s=None, capture=True, expected=(0,)):
         return task.finish(timeout_s, expected)
 
 
-def run_timed(argv, what, timeout_s=None, expected=(0,)):
-    """Run `argv` to its end. Returns its stdout, and its CPU time in seconds from start to end.
+@dataclass(frozen=True)
+class Usage:
+    """What a child used from its start to its end: CPU time, and how often one of its threads slept."""
 
-    The kernel sums the CPU time of all children that were waited for, so the script must wait for no other one meanwhile.
+    cpu_s: float
+    sleeps: int
+
+
+def run_timed(argv, what, timeout_s=None, expected=(0,)):
+    """Run `argv` to its end. Returns its stdout, and its Usage.
+
+    The kernel sums the usage of all children that were waited for, so the script must wait for no other one meanwhile.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with Task(argv, what) as task:
         output = task.finish(timeout_s, expected)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return output, Usage(cpu_s, after.ru_nvcsw - before.ru_nvcsw)
 
 
 def status(returncode):

@@ -83,7 +83,8 @@ def cases_of(args, programs, names):
             other_loaders.echo_client(programs.compile_peer(CLIENT))),
         "ping": lambda: Case(
             "ping", "Redis: PING", lambda: OtherServer(redis, args.server_core),
-            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", other_loaders.redis_benchmark),
+            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark",
+            other_loaders.redis_benchmark("-t", "ping_mbulk")),
     }
     return [made[name]() for name in names]
 

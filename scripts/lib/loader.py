@@ -52,6 +52,7 @@ class Load:
     seed: int | None = None
     server_pid: int | None = None
     out: str | None = None
+    more: tuple = ()  # flags that only one script needs
 
     @property
     def seconds(self):
@@ -81,7 +82,8 @@ class Load:
             "--server-pid": self.server_pid,
             "--out": self.out,
         }
-        return [str(word) for name, value in shape.items() if value is not None for word in (name, value)]
+        words = [str(word) for name, value in shape.items() if value is not None for word in (name, value)]
+        return [*words, *self.more]
 
     def argv(self, address, *output):
         """The loader's command line; `output` are the flags that say what to print."""

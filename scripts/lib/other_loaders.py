@@ -1,5 +1,6 @@
 """Load generators in a closed loop, ours and others: their command lines, and the figures that they print."""
 
+import contextlib
 import csv
 import json
 import re
@@ -64,16 +65,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Shape:
-    """The load of every program: connections with one request in flight each, a time, and one core."""
+    """The load of every program: connections, a time, and one core, or None for all."""
 
     connections: int
     seconds: int
-    core: int
+    core: int | None
 
     @property
     def pinning(self):
         """The words before a command line that bind the program to the core."""
-        return ["taskset", "-c", str(self.core)]
+        return [] if self.core is None else ["taskset", "-c", str(self.core)]
 
 
 def wrk(shape, address):
@@ -83,15 +84,21 @@ def wrk(shape, address):
     return _run(argv, parse_wrk, shape)
 
 
-def redis_benchmark(shape, address):
-    """redis-benchmark with PING as an array. A short run first finds how many requests take the wanted time."""
-    def argv(requests):
-        return [*shape.pinning, "redis-benchmark", "-h", "127.0.0.1", "-p", address.partition(":")[2],
-                "-t", "ping_mbulk", "-c", str(shape.connections), "-n", str(requests), "--csv"]
+def redis_benchmark(*flags, around=contextlib.nullcontext):
+    """The runner of redis-benchmark with the flags of one test, such as `-t ping_mbulk`.
 
-    probed = parse_redis_benchmark(child.run(argv(PROBE_REQUESTS), "redis-benchmark", OVERHEAD_S), PROBE_REQUESTS)
-    requests = max(PROBE_REQUESTS, round(probed.rate_per_s * shape.seconds))
-    return _run(argv(requests), lambda text: parse_redis_benchmark(text, requests), shape)
+    A short run first finds how many requests take the wanted time. `around` is entered for the second, which counts.
+    """
+    def run(shape, address):
+        def argv(requests):
+            return [*shape.pinning, "redis-benchmark", "-h", "127.0.0.1", "-p", address.partition(":")[2], *flags,
+                    "-c", str(shape.connections), "-n", str(requests), "--csv"]
+
+        probed = parse_redis_benchmark(child.run(argv(PROBE_REQUESTS), "redis-benchmark", OVERHEAD_S), PROBE_REQUESTS)
+        requests = max(PROBE_REQUESTS, round(probed.rate_per_s * shape.seconds))
+        with around():
+            return _run(argv(requests), lambda text: parse_redis_benchmark(text, requests), shape)
+    return run
 
 
 def echo_client(program):
@@ -149,5 +156,6 @@ def parse_loadgen(text):
 
 
 def _run(argv, parse, shape, expected=(0,)):
-    output, cpu_s = child.run_timed(argv, argv[3], shape.seconds + OVERHEAD_S, expected)
-    return Run(argv, parse(output), cpu_s, output)
+    program = argv[len(shape.pinning)]
+    output, usage = child.run_timed(argv, program, shape.seconds + OVERHEAD_S, expected)
+    return Run(argv, parse(output), usage.cpu_s, output)

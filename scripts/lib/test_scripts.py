@@ -358,10 +358,14 @@ class Processes(unittest.TestCase):
 
     def test_the_cpu_time_of_a_program_is_its_own(self):
         code = "import time; [0 for _ in iter(lambda: time.process_time() < 0.2, False)]"
-        _, busy_s = child.run_timed([sys.executable, "-c", code], "a busy program", timeout_s=20)
-        _, idle_s = child.run_timed(["sleep", "0.1"], "an idle one", timeout_s=20)
-        self.assertGreater(busy_s, 0.2)
-        self.assertLess(idle_s, 0.1)
+        _, busy = child.run_timed([sys.executable, "-c", code], "a busy program", timeout_s=20)
+        _, idle = child.run_timed(["sleep", "0.1"], "an idle one", timeout_s=20)
+        self.assertGreater(busy.cpu_s, 0.2)
+        self.assertLess(idle.cpu_s, 0.1)
+
+    def test_a_sleep_of_a_program_is_counted(self):
+        _, usage = child.run_timed([sys.executable, "-c", "import time; [time.sleep(0.001) for _ in range(50)]"], "a program")
+        self.assertGreaterEqual(usage.sleeps, 50)
 
     def test_a_program_that_does_not_end_is_stopped(self):
         started = time.monotonic()

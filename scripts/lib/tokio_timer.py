@@ -29,8 +29,8 @@ class TokioTimer:
 
     def run(self, address):
         """Load the server at `address`. Returns the lateness of the sends in µs by quantile, and the CPU time."""
-        text, cpu_s = child.run_timed(self.argv(address), PROGRAM, WARMUP_S + self.seconds + OVERHEAD_S)
-        return parse(text), cpu_s
+        text, usage = child.run_timed(self.argv(address), PROGRAM, WARMUP_S + self.seconds + OVERHEAD_S)
+        return parse(text), usage.cpu_s
 
 
 def parse(text):
