@@ -15,11 +15,14 @@ from loader import Load
 from other_servers import OtherServer, nginx, redis
 from programs import DEBIAN_PACKAGES, Programs, require, require_cores
 from server import Server, Subject
+from tls_servers import certify
 
 SCRIPT = "scripts/compare_loaders.sh"
 FLOOR = "bare_epoll"
 CLIENT = "echo_client"
-NEEDED = {"http": ("wrk", "nginx"), "echo": ("cc",), "ping": ("redis-server", "redis-benchmark")}
+NEEDED = {"http": ("wrk", "nginx"), "https": ("h2load", "nginx", "openssl"), "echo": ("cc",),
+          "ping": ("redis-server", "redis-benchmark"), "mix": ("redis-server", "memtier_benchmark")}
+MIX_KEYS, MIX_BYTES = 10_000, 64
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,10 @@ def parse_arguments():
     """The command line of compare_loaders.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Compares loadgen with other loaders: with wrk on nginx, with a bare client in C on a bare epoll server, and\n"
-        "with redis-benchmark on Redis. The two run in turns in a closed loop, each time with a fresh server. Compares\n"
-        "the CPU time that each loader takes per request, and the rate and median that it reports.",
+        "Compares loadgen with other loaders: with wrk on nginx, with h2load on nginx over TLS, with a bare client in C\n"
+        "on a bare epoll server, with redis-benchmark on Redis, and with memtier_benchmark on Redis. The two run in turns\n"
+        "in a closed loop, each time with a fresh server. Compares the CPU time that each loader takes per request, and\n"
+        "the rate and median that it reports.",
         f"{SCRIPT} --cases http,echo --rounds 9",
     )
     parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",
@@ -78,6 +82,17 @@ def cases_of(args, programs, names):
             "http", "HTTP: nginx, a file of 64 bytes",
             lambda: OtherServer(nginx, args.server_core, has_master=True),
             Load(programs.loadgen, size=None, protocol="http"), "wrk", other_loaders.wrk),
+        "https": lambda: Case(
+            "https", "HTTP/1.1 over TLS 1.3: nginx, a file of 64 bytes",
+            lambda: OtherServer(nginx_with_tls, args.server_core, has_master=True),
+            Load(programs.loadgen, size=None, protocol="http", more=("--tls", "--tls-insecure")), "h2load",
+            other_loaders.h2load),
+        "mix": lambda: Case(
+            "mix", f"Redis: nine GET for each SET of {MIX_BYTES} bytes, {MIX_KEYS:,} keys",
+            lambda: OtherServer(redis, args.server_core),
+            Load(programs.loadgen, size=MIX_BYTES, protocol="resp2",
+                 more=("--keys", str(MIX_KEYS), "--mix", "get:9,set:1")), "memtier_benchmark",
+            other_loaders.memtier(MIX_KEYS, MIX_BYTES)),
         "echo": lambda: Case(
             "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,
             other_loaders.echo_client(programs.compile_peer(CLIENT))),
@@ -87,6 +102,11 @@ def cases_of(args, programs, names):
             other_loaders.redis_benchmark("-t", "ping_mbulk")),
     }
     return [made[name]() for name in names]
+
+
+def nginx_with_tls(folder, port):
+    """The command line of nginx with TLS. Makes a certificate for it."""
+    return nginx(folder, port, certify(folder)["ecdsa"])
 
 
 def echo_server(programs, core):
@@ -120,8 +140,8 @@ def write_results(args, programs, measured, facts, folder):
     commands = [command, "", "# which runs, in turns,",
                 *(results.unported(runs[0].argv) for of_case in measured.runs.values() for runs in of_case.values())]
     paths = {"loadgen": programs.loadgen}
-    paths |= {name: shutil.which(name) for name in ("wrk", "nginx", "redis-server", "redis-benchmark")
-              if shutil.which(name)}
+    needed = {tool for case in measured.runs for tool in NEEDED[case]} - {"cc", "openssl"}
+    paths |= {name: shutil.which(name) for name in sorted(needed)}
     folder.publish(results.Findings(
         loaders_report.TITLE, loaders_report.QUESTION, loaders_report.answer(measured), loaders_report.body(measured),
         [results.Picture("loaders", "ratios by case", loaders_report.picture(measured))],

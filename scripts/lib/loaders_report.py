@@ -38,7 +38,9 @@ def _median(run):
 
 TARGETS = {
     "http": [Target("CPU per request", _cpu, most=1.0)],
+    "https": [Target("CPU per request", _cpu, most=1.0)],
     "echo": [Target("CPU per request", _cpu, most=1.1)],
+    "mix": [Target("CPU per request", _cpu, most=1.0)],
     "ping": [Target("rate", _rate, within=0.1), Target("p50", _median, within=0.1)],
 }
 
@@ -107,7 +109,10 @@ def notes(args, measured):
         "The faster a loader is, the fewer replies each wait returns, and the more waits it needs per reply. So the "
         "cost per request depends on which is slower, loader or server.",
         "loadgen compares every byte of every reply and keeps several histograms. wrk parses replies and keeps one. "
-        "The bare client does neither.",
+        "memtier_benchmark parses replies and keeps one for each command. h2load parses replies and keeps a sample of the "
+        "times. The bare client does nothing of it.",
+        "Over TLS, nginx allows one cipher and one key exchange, so both loaders do the same work. loadgen encrypts with "
+        "rustls, h2load with OpenSSL.",
         "redis-benchmark prints the median in steps of 1 µs. Its flags take a number of requests and no time. A short "
         "run beforehand finds the number with which the run takes as long as the others.",
         "\"In flight\" is the rate times the mean service time that each loader reports (Little's law). The other "

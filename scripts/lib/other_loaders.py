@@ -4,7 +4,9 @@ import contextlib
 import csv
 import json
 import re
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import child
 import loader
@@ -17,6 +19,10 @@ WRK_RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 WRK_MEDIAN = re.compile(r"^\s*50%\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_MEAN = re.compile(r"^\s*Latency\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_TROUBLE = re.compile(r"^\s*(?:Socket errors|Non-2xx).*", re.MULTILINE)
+H2LOAD_REQUESTS = re.compile(r"^requests: .* (\d+) done, (\d+) succeeded, .*$", re.MULTILINE)
+H2LOAD_RATE = re.compile(r"^finished in .*, ([\d.]+) req/s", re.MULTILINE)
+# Minimum, maximum, mean.
+H2LOAD_MEAN = re.compile(r"^time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 PROBE_REQUESTS = 20_000  # for the rate of redis-benchmark, which takes a number of requests and no time
 
 
@@ -84,6 +90,25 @@ def wrk(shape, address):
     return _run(argv, parse_wrk, shape)
 
 
+def h2load(shape, address):
+    """h2load with HTTP/1.1 over TLS, one thread."""
+    argv = [*shape.pinning, "h2load", "--h1", "--threads", "1", "--clients", str(shape.connections),
+            "--duration", str(shape.seconds), f"https://{address}/"]
+    return _run(argv, parse_h2load, shape)
+
+
+def memtier(keys, size):
+    """The runner of memtier_benchmark, one thread: nine reads for each write, of random keys."""
+    def run(shape, address):
+        with tempfile.NamedTemporaryFile(suffix=".json") as report:
+            argv = [*shape.pinning, "memtier_benchmark", "--server", "127.0.0.1", "--port", address.partition(":")[2],
+                    "--threads", "1", "--clients", str(shape.connections), "--ratio", "1:9", "--data-size", str(size),
+                    "--key-minimum", "1", "--key-maximum", str(keys), "--key-pattern", "R:R",
+                    "--test-time", str(shape.seconds), "--hide-histogram", "--json-out-file", report.name]
+            return _run(argv, lambda _: parse_memtier(Path(report.name).read_text()), shape)
+    return run
+
+
 def redis_benchmark(*flags, around=contextlib.nullcontext):
     """The runner of redis-benchmark with the flags of one test, such as `-t ping_mbulk`.
 
@@ -128,6 +153,24 @@ def parse_wrk(text):
     requests, rate, *times = found
     median_us, mean_us = (float(time[1]) * UNITS_US[time[2]] for time in times)
     return Summary(int(requests[1]), float(rate[1]), median_us, mean_us)
+
+
+def parse_h2load(text):
+    """Read h2load's report, which has no percentiles. A request that failed is a Failure."""
+    requests, rate, mean = (pattern.search(text) for pattern in (H2LOAD_REQUESTS, H2LOAD_RATE, H2LOAD_MEAN))
+    if not (requests and rate and mean) or not int(requests[1]) or requests[1] != requests[2]:
+        raise Failure(f"h2load's report is not usable: {text[-600:]!r}")
+    return Summary(int(requests[1]), float(rate[1]), None, float(mean[1]) * UNITS_US[mean[2]])
+
+
+def parse_memtier(text):
+    """Read memtier_benchmark's JSON."""
+    try:
+        totals = json.loads(text)["ALL STATS"]["Totals"]
+        median_ms = totals["Percentile Latencies"]["p50.00"]
+        return Summary(totals["Count"], totals["Ops/sec"], median_ms * 1000, totals["Average Latency"] * 1000)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"memtier_benchmark's report is not usable ({error!r}): {text[:200]!r}") from error
 
 
 def parse_redis_benchmark(text, requests):

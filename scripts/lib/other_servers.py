@@ -32,8 +32,14 @@ http {{
     open_file_cache max=10;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    server {{ listen 127.0.0.1:{port} backlog=4096; root www; }}
+    server {{ listen 127.0.0.1:{port} {of_listener}; root www; {tls} }}
 }}
+"""
+
+# One version, cipher and key exchange, so that all clients do the same work. A client resumes no session of another.
+NGINX_TLS = """\
+ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_ecdh_curve X25519;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
 """
 
 
@@ -60,13 +66,17 @@ def lasting_ports(count):
     raise Failure(f"fewer than {count} ports below {first_outgoing} are free: end other servers")
 
 
-def nginx(folder, port):
-    """The command line of nginx with one worker and a small file at /. Writes its files to the folder."""
+def nginx(folder, port, identity=None):
+    """The command line of nginx with one worker and a small file at /, over TLS with an identity. Writes its files."""
     (folder / "www").mkdir()
     (folder / "www" / "index.html").write_text("x" * FILE_BYTES)
     # Started by root, a worker of nginx changes to a user who may not read a temporary folder.
     user = "user root root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(NGINX.format(user=user, port=port))
+    of_listener, tls = "backlog=4096", ""
+    if identity is not None:
+        of_listener += " ssl"
+        tls = NGINX_TLS.format(certificate=identity.certificate, key=identity.key)
+    (folder / "nginx.conf").write_text(NGINX.format(user=user, port=port, of_listener=of_listener, tls=tls))
     return ["nginx", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "stderr"]
 
 

@@ -73,6 +73,14 @@ WRK = """Running 1s test @ http://127.0.0.1:1/
   62860 requests in 1.00s, 17.98MB read
 Requests/sec:  62650.12
 """
+H2LOAD = """finished in 1.00s, 33257.00 req/s, 9.71MB/s
+requests: 33257 total, 33307 started, 33257 done, 33257 succeeded, 0 failed, 0 errored, 0 timeout
+                     min         max         mean         sd        +/- sd
+time for request:      179us     14.37ms      1.43ms       691us    92.11%
+time for connect:     9.02ms     29.25ms     19.04ms      5.96ms    58.00%
+"""
+MEMTIER = {"ALL STATS": {"Totals": {"Count": 9, "Ops/sec": 4.5, "Average Latency": 0.25,
+                                    "Percentile Latencies": {"p50.00": 0.5}}}}
 REDIS = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms"\n"PING_MBULK","57670.13","0.563","0.160","0.519"\n'
 
 
@@ -92,13 +100,17 @@ class OtherLoaders(unittest.TestCase):
     def test_what_others_print_is_read(self):
         self.assertEqual(other_loaders.parse_wrk(WRK), other_loaders.Summary(62860, 62650.12, 1500, 730.3))
         self.assertEqual(other_loaders.parse_redis_benchmark(REDIS, 7), other_loaders.Summary(7, 57670.13, 519, 563))
+        self.assertEqual(other_loaders.parse_h2load(H2LOAD), other_loaders.Summary(33257, 33257, None, 1430))
+        self.assertEqual(other_loaders.parse_memtier(json.dumps(MEMTIER)), other_loaders.Summary(9, 4.5, 500, 250))
         self.assertEqual(other_loaders.parse_echo_client('{"requests": 8, "service_mean_ns": 7000}', 2),
                          other_loaders.Summary(8, 4, None, 7))
         self.assertEqual(other_loaders.parse_loadgen(json.dumps(record())).p50_us, 2)
 
     def test_what_is_no_report_is_refused(self):
         errors = WRK + "  Socket errors: connect 0, read 3, write 0, timeout 0\n"
-        for parse, text in ((other_loaders.parse_wrk, ""), (other_loaders.parse_wrk, errors),
+        failed = H2LOAD.replace("33257 succeeded, 0 failed", "33256 succeeded, 1 failed")
+        for parse, text in ((other_loaders.parse_h2load, failed), (other_loaders.parse_h2load, ""),
+                            (other_loaders.parse_memtier, "{}"), (other_loaders.parse_wrk, ""), (other_loaders.parse_wrk, errors),
                             (lambda text: other_loaders.parse_redis_benchmark(text, 1), "no CSV"),
                             (lambda text: other_loaders.parse_echo_client(text, 1), "{}")):
             with self.assertRaises(Failure):
