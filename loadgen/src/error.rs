@@ -54,6 +54,10 @@ pub(crate) enum Error {
     #[error("preload {address}: {complaint}")]
     Preload { address: String, complaint: String },
 
+    /// The complaint states the reason and the remedy.
+    #[error("import {name}: {complaint}")]
+    Import { name: String, complaint: String },
+
     /// A file of TLS that cannot be used; the complaint states the reason and the remedy.
     #[error("read {} ({flag}): {complaint}", path.display())]
     TlsFile { flag: &'static str, path: PathBuf, complaint: String },

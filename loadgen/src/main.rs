@@ -14,6 +14,7 @@ mod engine;
 mod environment;
 mod error;
 mod exit;
+mod import;
 mod interrupt;
 mod latency;
 mod measure;

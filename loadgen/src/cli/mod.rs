@@ -5,6 +5,7 @@
 //! `usage_error` has the texts for words that cannot be read.
 
 mod ab;
+mod import;
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
 mod target;
@@ -21,6 +22,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
+use self::import::IMPORT_HELP;
+pub(crate) use self::import::ImportArgs;
 use self::load::{LoadArgs, OutputArgs, SloArgs};
 use crate::console;
 use crate::destination::Destination;
@@ -92,6 +95,9 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Show a stored run, sweep, search or ab: as text, JSON, CSV, plots or a page
     Report(ReportArgs),
+    /// Make a file of requests from an access log, or from captured packets
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
     /// Check the loader itself against a server with known behaviour

@@ -5,6 +5,7 @@ mod calibrate;
 mod csv;
 mod echo_server;
 mod env;
+mod import;
 mod report;
 mod search;
 mod selftest;
@@ -35,6 +36,7 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Ab(args) => ab::ab(*args, interrupt),
         Command::Compare(args) => compare(args, interrupt),
         Command::Report(args) => report::report(args, interrupt),
+        Command::Import(args) => import::import(args, interrupt),
         Command::Merge(args) => merge(args, interrupt),
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),

@@ -1,0 +1,204 @@
+//! Captured packets: pcap and pcapng files, and the TCP segments in them.
+
+use std::io::BufRead;
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use pcap_parser::pcapng::Block;
+use pcap_parser::traits::PcapReaderIterator;
+use pcap_parser::{Linktype, PcapBlockOwned, PcapError, create_reader};
+
+use super::Import;
+use super::tcp::{Segment, Streams};
+
+const NANOSECONDS: u128 = 1_000_000_000;
+
+/// Bytes of the file in memory at first, and at most: a packet must fit.
+const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES_MAX: usize = 64 << 20;
+
+/// How the packets of an interface begin, and in which unit their times count.
+#[derive(Debug, Clone, Copy)]
+struct Interface {
+    link: Linktype,
+    units_per_s: u64,
+    offset_s: i64,
+}
+
+/// Reads a capture. Only what was sent to this port counts, if there is one.
+pub(super) fn read(input: impl BufRead + Send, port: Option<u16>) -> Result<Import, String> {
+    let mut reader = create_reader(BUFFER_BYTES, input).map_err(|error| complaint(&error, 0))?;
+    let mut packets = Packets { port, ..Packets::default() };
+    let mut capacity = BUFFER_BYTES;
+    loop {
+        let error = match reader.next() {
+            Ok((length, block)) => {
+                packets.take(&block)?;
+                reader.consume(length);
+                continue;
+            }
+            Err(error) => error.to_owned_vec(),
+        };
+        match error {
+            PcapError::Eof => return Ok(packets.streams.finish()),
+            PcapError::BufferTooSmall if capacity < BUFFER_BYTES_MAX => {
+                capacity *= 2;
+                reader.grow(capacity);
+            }
+            PcapError::Incomplete(_) if !reader.reader_exhausted() => {
+                refill(&mut *reader, packets.count)?;
+            }
+            // A capture that was ended by force has half a packet at its end.
+            PcapError::Incomplete(_) | PcapError::UnexpectedEof if packets.count > 0 => {
+                let count = packets.count;
+                let place = || format!("after packet {count}");
+                packets.streams.import().left_out.add("incomplete packets", place);
+                return Ok(packets.streams.finish());
+            }
+            error => return Err(complaint(&error, packets.count)),
+        }
+    }
+}
+
+fn refill(reader: &mut dyn PcapReaderIterator, packets: u64) -> Result<(), String> {
+    reader.refill().map_err(|error| complaint(&error, packets))
+}
+
+/// What is wrong with the file behind so many packets.
+fn complaint(error: &PcapError<&[u8]>, packets: u64) -> String {
+    let what = match error {
+        PcapError::Eof => return "the file is empty; name a capture of tcpdump -w".to_owned(),
+        PcapError::HeaderNotRecognized => {
+            return "it is no pcap or pcapng file; name a capture of tcpdump -w".to_owned();
+        }
+        PcapError::ReadError => "it cannot be read",
+        PcapError::Incomplete(_) | PcapError::UnexpectedEof => "it ends within a packet",
+        PcapError::BufferTooSmall => "a packet has more than 64 MiB",
+        PcapError::NomError(..) | PcapError::OwnedNomError(..) => "it is damaged",
+    };
+    format!("{what}, after packet {packets}; capture again with tcpdump -w")
+}
+
+/// What has been read.
+#[derive(Debug, Default)]
+struct Packets {
+    port: Option<u16>,
+    interfaces: Vec<Interface>,
+    count: u64,
+    streams: Streams,
+}
+
+impl Packets {
+    fn take(&mut self, block: &PcapBlockOwned<'_>) -> Result<(), String> {
+        match block {
+            PcapBlockOwned::LegacyHeader(header) => {
+                let units_per_s =
+                    if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
+                self.interfaces =
+                    vec![Interface { link: header.network, units_per_s, offset_s: 0 }];
+            }
+            PcapBlockOwned::Legacy(packet) => {
+                let Some(&interface) = self.interfaces.first() else { return Ok(()) };
+                let units = u64::from(packet.ts_sec) * interface.units_per_s;
+                let units = units + u64::from(packet.ts_usec);
+                let is_cut = packet.caplen < packet.origlen;
+                self.packet(interface, units, packet.data, is_cut)?;
+            }
+            PcapBlockOwned::NG(Block::SectionHeader(_)) => self.interfaces.clear(),
+            PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
+                let units_per_s = interface.ts_resolution().filter(|units| *units > 0);
+                let units_per_s = units_per_s.ok_or("an interface has no unit of time")?;
+                let offset_s = interface.if_tsoffset;
+                self.interfaces.push(Interface { link: interface.linktype, units_per_s, offset_s });
+            }
+            PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                let Some(&interface) = self.interfaces.get(packet.if_id as usize) else {
+                    return Err(format!("packet {} has no interface", self.count));
+                };
+                let units = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
+                let data = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
+                self.packet(interface, units, data, packet.caplen < packet.origlen)?;
+            }
+            PcapBlockOwned::NG(Block::SimplePacket(_)) => {
+                let count = self.count;
+                let place = || format!("after packet {count}");
+                self.streams.import().left_out.add("packets without a time", place);
+            }
+            PcapBlockOwned::NG(_) => {}
+        }
+        Ok(())
+    }
+
+    fn packet(
+        &mut self,
+        interface: Interface,
+        units: u64,
+        data: &[u8],
+        is_cut: bool,
+    ) -> Result<(), String> {
+        self.count += 1;
+        let Some(packet) = sliced(interface.link, data)? else { return Ok(()) };
+        let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { return Ok(()) };
+        let Some((from, to)) = addresses(&packet) else { return Ok(()) };
+        if self.port.is_some_and(|port| port != tcp.destination_port()) {
+            return Ok(());
+        }
+        if is_cut {
+            let place = || "capture all of a packet, with tcpdump -s 0".to_owned();
+            self.streams.import().left_out.add("packets that are cut", place);
+            return Ok(());
+        }
+        let at_ns = u128::from(units) * NANOSECONDS / u128::from(interface.units_per_s);
+        let offset_ns = interface.offset_s.saturating_mul(NANOSECONDS as i64);
+        let at_ns = u64::try_from(at_ns).unwrap_or(u64::MAX).saturating_add_signed(offset_ns);
+        let direction =
+            (SocketAddr::new(from, tcp.source_port()), SocketAddr::new(to, tcp.destination_port()));
+        let segment = Segment {
+            at_ns,
+            number: tcp.sequence_number(),
+            begins: tcp.syn(),
+            ends: tcp.fin() || tcp.rst(),
+            payload: tcp.payload(),
+        };
+        self.streams.take(direction, segment);
+        Ok(())
+    }
+}
+
+/// The headers of a packet; nothing if it has none that are known here.
+fn sliced(link: Linktype, data: &[u8]) -> Result<Option<LaxSlicedPacket<'_>>, String> {
+    let typed = |at: usize, header: usize| {
+        let word = data.get(at..at + 2)?;
+        let kind = EtherType(u16::from_be_bytes([word[0], word[1]]));
+        Some(LaxSlicedPacket::from_ether_type(kind, data.get(header..)?))
+    };
+    Ok(match link {
+        Linktype::ETHERNET => LaxSlicedPacket::from_ethernet(data).ok(),
+        Linktype::LINUX_SLL => typed(14, 16),
+        Linktype(276) => typed(0, 20), // LINUX_SLL2, the interface "any" of newer tcpdumps
+        Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => LaxSlicedPacket::from_ip(data).ok(),
+        Linktype::NULL | Linktype::LOOP => {
+            data.get(4..).and_then(|data| LaxSlicedPacket::from_ip(data).ok())
+        }
+        Linktype(number) => {
+            return Err(format!(
+                "packets of link type {number} are not known here; capture on an Ethernet or \
+                 loopback interface, or on 'any'"
+            ));
+        }
+    })
+}
+
+fn addresses(packet: &LaxSlicedPacket<'_>) -> Option<(IpAddr, IpAddr)> {
+    match packet.net.as_ref()? {
+        LaxNetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            Some((header.source_addr().into(), header.destination_addr().into()))
+        }
+        LaxNetSlice::Ipv6(ip) => {
+            let header = ip.header();
+            Some((header.source_addr().into(), header.destination_addr().into()))
+        }
+        _ => None,
+    }
+}
