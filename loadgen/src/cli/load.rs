@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command};
 
+use super::http::HttpArgs;
 use super::tls::TlsArgs;
 use crate::destination::Destination;
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
 use crate::wire::{
-    CommandFile, Credentials, ExpectedStatuses, KeyCount, KeyDistribution, KeyPrefix, Mix,
-    Protocol, Sizes, Verify, http,
+    CommandFile, Credentials, KeyCount, KeyDistribution, KeyPrefix, Mix, Protocol, Sizes, Verify,
 };
 
 /// The load and the server: typed flags, not yet checked against each other.
@@ -31,6 +31,9 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten, next_help_heading = "Traffic")]
     pub(crate) traffic: TrafficArgs,
+
+    #[command(flatten, next_help_heading = "HTTP")]
+    pub(crate) http: HttpArgs,
 
     #[command(flatten, next_help_heading = "Redis and memcached")]
     pub(crate) key_value: KeyValueArgs,
@@ -110,7 +113,7 @@ pub(crate) struct ShapeArgs {
 /// What is sent.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrafficArgs {
-    /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http (GET),
+    /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http,
     /// resp-ping, resp-echo (Redis), memcached (set); with keys: resp2, resp3 (Redis),
     /// memcached-text, memcached-meta [default: that of the target's URL, otherwise raw]
     #[arg(long, value_name = "P")]
@@ -128,23 +131,11 @@ pub(crate) struct TrafficArgs {
     pub(crate) pipeline: Option<u32>,
 
     /// Compare replies: full (every byte; over http the length and the first MiB of the body with
-    /// those of the run's first reply of the same status, but no headers, and of the first replies
-    /// perhaps only a part), length, none [default: full]
+    /// those of the run's first reply of the same request and status, but no headers, and of the
+    /// first replies perhaps only a part), length, none [default: full; none for http requests with
+    /// placeholders]
     #[arg(long, value_name = "V")]
     pub(crate) verify: Option<Verify>,
-
-    /// Statuses of http replies that are no errors: classes, codes, ranges, such as
-    /// 2xx,404,500-503 [default: 2xx,3xx]
-    #[arg(long, value_name = "LIST")]
-    pub(crate) expect_status: Option<ExpectedStatuses>,
-
-    /// Path of http requests [default: that of the target's URL, otherwise /]
-    #[arg(long, value_name = "PATH", value_parser = http::path)]
-    pub(crate) http_path: Option<String>,
-
-    /// Header of http requests, repeatable, such as 'Accept: */*'
-    #[arg(long, value_name = "HEADER", value_parser = http::header)]
-    pub(crate) http_header: Vec<String>,
 }
 
 /// The keys and commands of Redis and memcached.

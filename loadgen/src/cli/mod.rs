@@ -5,6 +5,7 @@
 //! `usage_error` has the texts for words that cannot be read.
 
 mod ab;
+mod http;
 mod import;
 pub(crate) mod load;
 pub(crate) mod options_from_flags;

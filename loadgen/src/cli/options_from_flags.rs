@@ -55,12 +55,12 @@ impl TryFrom<RunArgs> for Options {
 impl Options {
     /// One run of this load, with no output but the live line.
     pub(crate) fn new(args: LoadArgs, slo: SloArgs) -> Result<Self, Error> {
-        let LoadArgs { target, shape, traffic, key_value, connections: over, tls, loader, server } =
-            args;
+        let LoadArgs { target, shape, traffic, http, key_value, connections: over, .. } = args;
+        let LoadArgs { tls, loader, server, .. } = args;
         let named = target::parse(&target).map_err(Error::Usage)?;
         let requested_pipeline = traffic.pipeline;
         let connections = at_least_one("--connections", over.connections, u32::MAX)?;
-        let traffic = traffic::traffic(traffic, key_value, &named, connections)?;
+        let traffic = traffic::traffic(traffic, http, key_value, &named, connections)?;
         let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
         let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
         let churn = churn(&over)?;

@@ -1,6 +1,7 @@
 //! The traffic that the flags and the target name. A flag that the protocol cannot use is refused,
 //! because the result would not be what the user asked for.
 
+use super::http::HttpArgs;
 use super::load::{KeyValueArgs, TrafficArgs};
 use super::target::NamedTarget;
 use crate::error::Error;
@@ -9,6 +10,7 @@ use crate::wire::{Commands, KeyValueSpec, Protocol, STAMP_BYTES, Setup, TrafficS
 /// The traffic of a run over `connections` connections against `named`.
 pub(super) fn traffic(
     args: TrafficArgs,
+    http: HttpArgs,
     key_value: KeyValueArgs,
     named: &NamedTarget,
     connections: u32,
@@ -16,17 +18,18 @@ pub(super) fn traffic(
     let protocol = protocol(args.protocol, named, key_value.given().is_some())?;
     expect_effects(&args, protocol)?;
     let setup = setup(&key_value, protocol)?;
-    let verify = verify(&args, key_value.commands.is_some())?;
+    let expects_body = http.expect_body.is_some();
+    let verify = match verify(&args, key_value.commands.is_some())? {
+        _ if expects_body => Verify::None,
+        verify => verify,
+    };
     Ok(TrafficSpec {
         protocol,
         setup,
         key_value: key_value_spec(key_value, &args, protocol, connections)?,
         sizes: args.size.unwrap_or_default(),
         verify,
-        http_host: named.http_host.clone(),
-        http_path: http_path(args.http_path, named)?,
-        http_headers: args.http_header,
-        http_statuses: args.expect_status.unwrap_or_default(),
+        http: http.spec(protocol, named, args.verify, connections)?,
     })
 }
 
@@ -141,33 +144,8 @@ fn protocol(
     }
 }
 
-fn http_path(requested: Option<String>, named: &NamedTarget) -> Result<String, Error> {
-    match (requested, &named.http_path) {
-        (Some(requested), Some(path)) if requested != *path => usage(format!(
-            "--http-path {requested}: the target '{}' names the path {path}; leave one of them out",
-            named.text
-        )),
-        (Some(path), _) => Ok(path),
-        (None, Some(path)) => Ok(path.clone()),
-        (None, None) => Ok("/".to_owned()),
-    }
-}
-
 /// Refuses the flags that have no effect on this protocol.
 fn expect_effects(args: &TrafficArgs, protocol: Protocol) -> Result<(), Error> {
-    if protocol != Protocol::Http {
-        for (flag, is_given) in [
-            ("--http-path", args.http_path.is_some()),
-            ("--http-header", !args.http_header.is_empty()),
-            ("--expect-status", args.expect_status.is_some()),
-        ] {
-            if is_given {
-                return usage(format!(
-                    "{flag} has no effect on {protocol}; use --protocol http, or leave it out"
-                ));
-            }
-        }
-    }
     if args.size.is_some() && !protocol.has_request_payload() {
         let instead = match protocol {
             Protocol::RespPing => "use --protocol resp-echo, or leave it out",
@@ -197,14 +175,17 @@ mod tests {
     use super::super::options_from_flags::tests::{options, refusal};
     use super::*;
 
+    fn path_of(traffic: &TrafficSpec) -> &str {
+        traffic.http.as_ref().and_then(|http| http.path()).unwrap()
+    }
+
     #[test]
     fn a_scheme_names_the_protocol_and_a_url_the_path() {
         let traffic = |flags: &str| options(flags).unwrap().traffic;
         let http = traffic("http://a:1/b?c=%20");
-        assert_eq!((http.protocol, &*http.http_path), (Protocol::Http, "/b?c=%20"));
-        assert_eq!(http.http_host, "a:1");
-        assert_eq!(traffic("http://a --protocol http --http-path /x").http_path, "/x");
-        assert_eq!(traffic("http://a/x --http-path /x").http_path, "/x");
+        assert_eq!((http.protocol, path_of(&http)), (Protocol::Http, "/b?c=%20"));
+        assert_eq!(path_of(&traffic("http://a --protocol http --http-path /x")), "/x");
+        assert_eq!(path_of(&traffic("http://a/x --http-path /x")), "/x");
         assert_eq!(traffic("redis://a").protocol, Protocol::RespPing);
         assert_eq!(traffic("redis://a --protocol resp-echo --size 5").protocol, Protocol::RespEcho);
         assert_eq!(traffic("memcached://a").protocol, Protocol::Memcached);
@@ -244,11 +225,5 @@ mod tests {
         ] {
             assert!(options(flags).is_ok(), "{flags}");
         }
-    }
-
-    #[test]
-    fn success_and_redirection_are_the_expected_statuses_by_default() {
-        assert_eq!(options("http://a").unwrap().traffic.http_statuses.to_string(), "2xx,3xx");
-        assert!(refusal("http://a --expect-status 1xx").contains("is no status"));
     }
 }

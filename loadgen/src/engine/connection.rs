@@ -363,13 +363,20 @@ impl<S: Read + Write> Connection<S> {
             return Ok(());
         };
         let count = match stream.transport.read(tools.buffer) {
-            Ok(0) => return Err(Failure::ClosedByServer),
             Ok(count) => count,
             Err(error) if is_transient(&error) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let reply_ns = (tools.now_ns)();
         tools.recorder.worked(reply_ns);
+        if count == 0 {
+            let ended = self.exchange.end_of_stream(&tools.plan.traffic);
+            let answered = ended.and_then(|reply| Some((reply, stream.outstanding.pop_front()?)));
+            let (reply, request) = answered.ok_or(Failure::ClosedByServer)?;
+            stream.replies += 1;
+            tools.recorder.replied(request, reply, reply_ns);
+            return Ok(());
+        }
         stream.last_progress_ns = reply_ns;
         tools.recorder.bytes_received(count, reply_ns);
         let full = stream.allowance(tools.plan) == 0;

@@ -2,13 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{KeyValueArgsRecord, TextValue, TlsArgsRecord};
+use super::{HttpArgsRecord, KeyValueArgsRecord, TextValue, TlsArgsRecord};
 use crate::environment::CpuList;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
 use crate::units::counted;
-use crate::wire::Protocol;
 
 /// The size of requests that have no payload.
 const NO_PAYLOAD: &str = "none";
@@ -35,7 +34,10 @@ pub(crate) struct ArgsRecord {
     /// TLS as requested; nothing in plain text.
     #[serde(default)]
     pub(crate) tls: Option<TlsArgsRecord>,
-    /// Path and query of HTTP requests; nothing for other protocols.
+    /// Requests of HTTP, and what replies must be; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) http: Option<HttpArgsRecord>,
+    /// Path and query of HTTP requests; nothing for other protocols, and for requests of a file.
     #[serde(default)]
     pub(crate) http_path: Option<String>,
     /// Statuses of HTTP replies that are no errors, as given; nothing for other protocols.
@@ -101,6 +103,9 @@ impl ArgsRecord {
                 self.protocol, self.size
             );
         }
+        if let Some(http) = &self.http {
+            return http.requests(&self.protocol);
+        }
         match self.size.as_str() {
             NO_PAYLOAD => format!("{} requests", self.protocol),
             size => format!("{} requests of {size}{unit}", self.protocol),
@@ -111,7 +116,7 @@ impl ArgsRecord {
 impl From<&Options> for ArgsRecord {
     fn from(options: &Options) -> Self {
         let (open, traffic) = (options.load.open(), &options.traffic);
-        let is_http = traffic.protocol == Protocol::Http;
+        let http = traffic.http.as_ref();
         let has_payload = traffic.protocol.has_request_payload();
         Self {
             target: options.target.to_string(),
@@ -123,8 +128,9 @@ impl From<&Options> for ArgsRecord {
             pipeline: options.pipeline,
             protocol: traffic.protocol.to_string(),
             tls: options.tls.as_ref().map(|tls| tls.settings().into()),
-            http_path: is_http.then(|| traffic.http_path.clone()),
-            expect_status: is_http.then(|| traffic.http_statuses.to_string()),
+            http: HttpArgsRecord::of(options),
+            http_path: http.and_then(|http| http.path()).map(str::to_owned),
+            expect_status: http.map(|http| http.statuses.to_string()),
             key_value: KeyValueArgsRecord::of(options),
             key_prefix: traffic.key_value.as_ref().map(|spec| spec.prefix.to_string()),
             size: if has_payload { traffic.sizes.to_string() } else { NO_PAYLOAD.to_owned() },

@@ -6,6 +6,7 @@
 mod args;
 mod arrivals;
 mod counters;
+mod http;
 mod key_value;
 mod latency;
 mod run;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::args::ArgsRecord;
 pub(crate) use self::arrivals::ArrivalRecord;
 pub(crate) use self::counters::Counters;
+pub(crate) use self::http::HttpArgsRecord;
 pub(crate) use self::key_value::{KeyValueArgsRecord, KeyValueCounts, KeyValueRecord};
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{

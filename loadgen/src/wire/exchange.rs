@@ -1,6 +1,7 @@
 //! One connection's position in both directions: the next bytes to send, and the replies to them.
 
 use super::framing::Direction;
+use super::http::HttpExchange;
 use super::key_value::KeyValueExchange;
 use super::mismatch::Mismatch;
 use super::reply::Reply;
@@ -19,6 +20,8 @@ pub(crate) enum Exchange {
     Stream(StreamExchange),
     /// Requests with keys that all connections share.
     KeyValue(Box<KeyValueExchange>),
+    /// HTTP requests.
+    Http(Box<HttpExchange>),
 }
 
 /// A position in requests and replies that do not depend on other connections.
@@ -31,9 +34,12 @@ pub(crate) struct StreamExchange {
 impl Exchange {
     /// The beginning of connection number `connection`.
     pub(crate) fn new(traffic: &Traffic, connection: u32) -> Self {
-        match &traffic.key_value {
-            Some(shared) => Self::KeyValue(Box::new(KeyValueExchange::new(shared, connection))),
-            None => Self::Stream(StreamExchange {
+        match (&traffic.key_value, &traffic.http) {
+            (Some(shared), _) => {
+                Self::KeyValue(Box::new(KeyValueExchange::new(shared, connection)))
+            }
+            (None, Some(http)) => Self::Http(Box::new(HttpExchange::new(http, connection))),
+            (None, None) => Self::Stream(StreamExchange {
                 requests: Stream::new(traffic, Direction::Request, connection),
                 replies: ReplyCheck::new(traffic, connection),
             }),
@@ -45,6 +51,7 @@ impl Exchange {
         match self {
             Self::Stream(stream) => stream.requests.is_inside(),
             Self::KeyValue(exchange) => exchange.is_mid_request(),
+            Self::Http(exchange) => exchange.is_mid_request(),
         }
     }
 
@@ -52,8 +59,8 @@ impl Exchange {
     /// answers no request that is sent on it from now on. Only HTTP servers announce this.
     pub(crate) fn wants_close(&self) -> bool {
         match self {
-            Self::Stream(stream) => stream.replies.wants_close(),
-            Self::KeyValue(_) => false,
+            Self::Http(exchange) => exchange.wants_close(),
+            Self::Stream(_) | Self::KeyValue(_) => false,
         }
     }
 
@@ -66,15 +73,16 @@ impl Exchange {
         new: usize,
         scratch: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        match (self, &traffic.key_value) {
-            (Self::Stream(stream), _) if traffic.framing.is_raw() => {
+        match (self, &traffic.key_value, &traffic.http) {
+            (Self::Stream(stream), ..) if traffic.framing.is_raw() => {
                 return stream.requests.payload_slice(traffic, new);
             }
-            (Self::Stream(stream), _) => stream.requests.assemble(traffic, new, scratch),
-            (Self::KeyValue(exchange), Some(shared)) => {
+            (Self::Stream(stream), ..) => stream.requests.assemble(traffic, new, scratch),
+            (Self::KeyValue(exchange), Some(shared), _) => {
                 exchange.assemble(traffic, shared, new, scratch);
             }
-            (Self::KeyValue(_), None) => scratch.clear(),
+            (Self::Http(exchange), _, Some(http)) => exchange.assemble(http, new, scratch),
+            (Self::KeyValue(_) | Self::Http(_), ..) => scratch.clear(),
         }
         scratch
     }
@@ -82,10 +90,11 @@ impl Exchange {
     /// Advances by the first `sent` bytes of [`Self::outgoing`], which the socket took. Returns
     /// how many requests begin with them.
     pub(crate) fn advance_sent(&mut self, traffic: &Traffic, sent: usize) -> usize {
-        match (self, &traffic.key_value) {
-            (Self::Stream(stream), _) => stream.requests.advance(traffic, sent).begun,
-            (Self::KeyValue(exchange), Some(shared)) => exchange.advance_sent(shared, sent),
-            (Self::KeyValue(_), None) => 0,
+        match (self, &traffic.key_value, &traffic.http) {
+            (Self::Stream(stream), ..) => stream.requests.advance(traffic, sent).begun,
+            (Self::KeyValue(exchange), Some(shared), _) => exchange.advance_sent(shared, sent),
+            (Self::Http(exchange), _, Some(http)) => exchange.advance_sent(http, sent),
+            (Self::KeyValue(_) | Self::Http(_), ..) => 0,
         }
     }
 
@@ -99,14 +108,26 @@ impl Exchange {
         outstanding: usize,
         on_reply: impl FnMut(Reply),
     ) -> Result<(), Mismatch> {
-        match (self, &traffic.key_value) {
-            (Self::Stream(stream), _) => {
+        match (self, &traffic.key_value, &traffic.http) {
+            (Self::Stream(stream), ..) => {
                 stream.replies.verify_received(traffic, bytes, outstanding, on_reply)
             }
-            (Self::KeyValue(exchange), Some(shared)) => {
+            (Self::KeyValue(exchange), Some(shared), _) => {
                 exchange.verify_received(traffic, shared, bytes, on_reply)
             }
-            (Self::KeyValue(_), None) => Ok(()),
+            (Self::Http(exchange), _, Some(http)) => {
+                exchange.verify_received(http, bytes, on_reply)
+            }
+            (Self::KeyValue(_) | Self::Http(_), ..) => Ok(()),
+        }
+    }
+
+    /// The reply that is complete because the server has ended the connection; nothing if no reply
+    /// may end so. Only HTTP has such replies.
+    pub(crate) fn end_of_stream(&mut self, traffic: &Traffic) -> Option<Reply> {
+        match (self, &traffic.http) {
+            (Self::Http(exchange), Some(http)) => exchange.end_of_stream(http),
+            _ => None,
         }
     }
 
@@ -119,6 +140,7 @@ impl Exchange {
                 stream.replies.restart(&stream.requests);
             }
             Self::KeyValue(exchange) => exchange.restart(),
+            Self::Http(exchange) => exchange.restart(),
         }
     }
 }

@@ -76,3 +76,12 @@ impl<'a> Piece<'a> {
         }
     }
 }
+
+/// Appends the bytes behind the first `skip` to `out`, until `out` has `limit` bytes. Reduces
+/// `skip` by what it has left out.
+pub(super) fn append_rest(bytes: &[u8], skip: &mut u64, out: &mut Vec<u8>, limit: usize) {
+    let skipped = bytes.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
+    *skip -= skipped as u64;
+    let rest = &bytes[skipped..];
+    out.extend_from_slice(&rest[..rest.len().min(limit - out.len())]);
+}

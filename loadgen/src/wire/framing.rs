@@ -32,13 +32,12 @@ pub(super) enum Direction {
 #[derive(Debug)]
 pub(super) struct Framing {
     protocol: Protocol,
-    http_request: Vec<u8>,
 }
 
 impl Framing {
-    /// The framing of `protocol`. Over HTTP, every request is `http_request`.
-    pub(super) fn new(protocol: Protocol, http_request: Vec<u8>) -> Self {
-        Self { protocol, http_request }
+    /// The framing of `protocol`.
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self { protocol }
     }
 
     /// The bytes that payloads may contain.
@@ -80,13 +79,7 @@ impl Framing {
         self.error_words().iter().any(agrees)
     }
 
-    /// Whether replies state their own length, so that [`Self::frame`] cannot compute it.
-    pub(super) fn is_http(&self) -> bool {
-        self.protocol == Protocol::Http
-    }
-
-    /// The message for a payload of `size` bytes on connection number `connection`. The frame of
-    /// an HTTP reply is empty, because the reply is not known beforehand.
+    /// The message for a payload of `size` bytes on connection number `connection`.
     pub(super) fn frame<'a>(
         &'a self,
         direction: Direction,
@@ -99,17 +92,16 @@ impl Framing {
             (Protocol::Raw, _) => (&[], size, &[]),
             (Protocol::Len32, _) => (buffer.big_endian(size), size, &[]),
             (Protocol::Line, _) => (&[], size - 1, b"\n"),
-            (Protocol::Http, Direction::Request) => (&self.http_request, 0, &[]),
-            (Protocol::Http, Direction::Reply) => (&[], 0, &[]),
             (Protocol::RespPing, Direction::Request) => (PING, 0, &[]),
             (Protocol::RespPing, Direction::Reply) => (PONG, 0, &[]),
             (Protocol::RespEcho, Direction::Request) => (buffer.bulk(ECHO, size), size, crlf),
             (Protocol::RespEcho, Direction::Reply) => (buffer.bulk(&[], size), size, crlf),
             (Protocol::Memcached, Direction::Request) => (buffer.set(connection, size), size, crlf),
             (Protocol::Memcached, Direction::Reply) => (STORED, 0, &[]),
-            // Commands with keys have templates instead.
+            // Commands with keys and HTTP requests have templates instead.
             (
-                Protocol::Resp2
+                Protocol::Http
+                | Protocol::Resp2
                 | Protocol::Resp3
                 | Protocol::MemcachedText
                 | Protocol::MemcachedMeta,
@@ -175,7 +167,7 @@ mod tests {
 
     /// Head and tail of a message, with the length of the payload between them.
     fn shown(protocol: Protocol, direction: Direction, connection: u32, size: u64) -> String {
-        let framing = Framing::new(protocol, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        let framing = Framing::new(protocol);
         let mut buffer = HeadBuffer::default();
         let frame = framing.frame(direction, connection, size, &mut buffer);
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
@@ -201,7 +193,6 @@ mod tests {
         assert_eq!(reply, r"$10\r\n<10>\r\n");
         let (request, reply) = both(Protocol::Memcached, 109);
         assert_eq!((&*request, &*reply), (r"set lg:7 0 0 109\r\n<109>\r\n", r"STORED\r\n<0>"));
-        assert_eq!(shown(Protocol::Http, Direction::Request, 7, 5), r"GET / HTTP/1.1\r\n\r\n<0>");
     }
 
     #[test]

@@ -8,9 +8,9 @@
 //!   Stream                   one direction: its messages, and the position in them
 //!     Framing, Frame           a message: head, payload, tail
 //!   verify                   compares received bytes with the expected replies
-//!     http                     replies that are not known beforehand
 //!     Reply                    a complete reply: right, unexpected, or changed
 //!     Mismatch                 the first byte that is wrong
+//!   http                     HTTP requests, and replies that are not known beforehand
 //!   key_value                commands of Redis and memcached with keys, and their replies
 //! ```
 //!
@@ -34,7 +34,6 @@ mod traffic;
 mod verify;
 
 pub(crate) use self::exchange::Exchange;
-pub(crate) use self::http::ExpectedStatuses;
 pub(crate) use self::key_value::{
     CommandFile, Commands, Credentials, KeyCount, KeyDistribution, KeyPrefix, KeyValueSpec, Mix,
     Preload, STAMP_BYTES, Setup, SetupExchange,

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use super::http::ExpectedStatuses;
+use super::http::HttpSpec;
 use super::key_value::{KeyValueSpec, Setup};
 use super::sizes::Sizes;
 
@@ -13,11 +14,8 @@ pub(crate) struct TrafficSpec {
     pub(crate) protocol: Protocol,
     pub(crate) sizes: Sizes,
     pub(crate) verify: Verify,
-    /// Value of the `Host` header of HTTP requests.
-    pub(crate) http_host: String,
-    pub(crate) http_path: String,
-    pub(crate) http_headers: Vec<String>,
-    pub(crate) http_statuses: ExpectedStatuses,
+    /// HTTP requests; nothing for other protocols.
+    pub(crate) http: Option<Arc<HttpSpec>>,
     /// What each connection says before its first request.
     pub(crate) setup: Setup,
     /// Requests with keys: exactly for the protocols that [`Protocol::has_keys`].
@@ -34,7 +32,8 @@ pub(crate) enum Protocol {
     Len32,
     /// Printable characters and a line feed; the reply is the same.
     Line,
-    /// `GET` over HTTP/1.1 with keep-alive; every reply must be like the first of its status.
+    /// HTTP/1.1 with keep-alive; by default, every reply must be like the first one with its
+    /// request and status.
     Http,
     /// Redis `PING`.
     RespPing,
@@ -125,8 +124,8 @@ impl fmt::Display for Protocol {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Verify {
     /// Every byte. Over HTTP: the length and the first MiB of the body, which must be those of the
-    /// run's first reply with the same status. Headers are not compared. A body that a connection
-    /// was receiving while there was no first reply yet may be compared only in part.
+    /// run's first reply with the same request and status. Headers are not compared. A body that a
+    /// connection was receiving while there was no first reply yet may be compared only in part.
     #[default]
     Full,
     /// The length; over HTTP that of the body.

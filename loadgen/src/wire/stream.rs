@@ -155,11 +155,6 @@ impl Stream {
 
     fn measure(&mut self, traffic: &Traffic) {
         self.size = traffic.sizes.size_of(self.sizes_key, self.number);
-        let is_unknown = self.direction == Direction::Reply && traffic.framing.is_http();
-        self.bytes = match is_unknown {
-            // Until its end is received.
-            true => u64::MAX,
-            false => self.frame(traffic, &mut HeadBuffer::default()).bytes(),
-        };
+        self.bytes = self.frame(traffic, &mut HeadBuffer::default()).bytes();
     }
 }

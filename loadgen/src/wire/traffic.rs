@@ -1,7 +1,7 @@
 //! The traffic that all connections of a run share: framing, comparison, sizes, payload.
 
 use super::framing::Framing;
-use super::http;
+use super::http::HttpTraffic;
 use super::key_value::KeyValueTraffic;
 use super::payload::Payload;
 use super::sizes::Sizes;
@@ -11,15 +11,16 @@ use crate::schedule::random;
 /// Part of a seed from which the sizes are drawn.
 const SIZES: u64 = 2 << 40;
 
-/// The traffic of a run. All threads read it. Only the first HTTP reply of each status is
-/// written, once, and the versions of keys.
+/// The traffic of a run. All threads read it. Only the first HTTP reply of each request
+/// and status is written, once, and the versions of keys.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(super) framing: Framing,
     pub(super) sizes: Sizes,
     pub(super) verify: Verify,
     pub(super) payload: Payload,
-    pub(super) http: http::Rules,
+    /// HTTP requests; nothing for other protocols.
+    pub(super) http: Option<HttpTraffic>,
     /// Requests with keys; nothing for other protocols.
     pub(super) key_value: Option<KeyValueTraffic>,
     seed: u64,
@@ -28,14 +29,13 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The traffic of a run.
     pub(crate) fn new(spec: &TrafficSpec, seed: u64) -> Self {
-        let request = http::request(&spec.http_path, &spec.http_host, &spec.http_headers);
-        let framing = Framing::new(spec.protocol, request);
+        let framing = Framing::new(spec.protocol);
         Self {
             payload: Payload::new(seed, framing.alphabet()),
             framing,
             sizes: spec.sizes.clone(),
             verify: spec.verify,
-            http: http::Rules::new(spec.verify, spec.http_statuses.clone()),
+            http: spec.http.as_ref().map(|http| HttpTraffic::new(http, seed)),
             key_value: spec.key_value.as_ref().map(|key_value| {
                 KeyValueTraffic::new(key_value, spec.protocol, &spec.sizes, spec.verify, seed)
             }),

@@ -1,14 +1,10 @@
 //! Compares the bytes that one connection receives with the expected replies, in place.
 //!
-//! The expected bytes are generated again, except over HTTP: there `http` parses the replies and
-//! compares them with the first one.
+//! The expected bytes are generated again.
 
 use super::frame::{Frame, Piece};
 use super::framing::{Direction, HeadBuffer};
-use super::http::{DecodedReply, ReplyDecoder};
-use super::mismatch::{
-    Fault, Mismatch, begins_tls_record, common_bytes, printable_line, server_message,
-};
+use super::mismatch::{Mismatch, begins_tls_record, common_bytes, printable_line, server_message};
 use super::payload::{Cursor, Payload};
 use super::reply::{Reply, UnexpectedReply};
 use super::spec::Verify;
@@ -23,7 +19,6 @@ const ERROR_LINE_BYTES_MAX: usize = 4096;
 pub(super) struct ReplyCheck {
     connection: u32,
     replies: Stream,
-    http: Option<Box<ReplyDecoder>>,
     /// The beginning of an error line that is being received instead of a reply.
     error_line: Option<Vec<u8>>,
     /// Whether an error line has been quoted.
@@ -33,28 +28,18 @@ pub(super) struct ReplyCheck {
 impl ReplyCheck {
     /// The check of connection number `connection`, before its first reply.
     pub(super) fn new(traffic: &Traffic, connection: u32) -> Self {
-        let is_http = traffic.framing.is_http();
         Self {
             connection,
             replies: Stream::new(traffic, Direction::Reply, connection),
-            http: is_http.then(|| Box::new(ReplyDecoder::new(connection))),
             error_line: None,
             has_quoted: false,
         }
-    }
-
-    /// Whether a complete reply has announced that the server closes the connection.
-    pub(super) fn wants_close(&self) -> bool {
-        self.http.as_ref().is_some_and(|http| http.wants_close())
     }
 
     /// Moves to the reply of the request at whose beginning `requests` is, on a new connection.
     pub(super) fn restart(&mut self, requests: &Stream) {
         self.replies.follow(requests);
         self.error_line = None;
-        if let Some(http) = &mut self.http {
-            http.restart();
-        }
     }
 
     /// Compares received bytes while `outstanding` requests are unanswered. Calls `on_reply` for
@@ -74,8 +59,8 @@ impl ReplyCheck {
             if left == 0 {
                 return Err(self.unrequested(traffic, rest));
             }
-            if self.http.is_some() || self.error_line.is_some() {
-                let (taken, reply) = self.read_reply(traffic, rest)?;
+            if let Some(line) = self.error_line.take() {
+                let (taken, reply) = self.read_error_line(traffic, line, rest)?;
                 if let Some(reply) = reply {
                     on_reply(reply);
                     left -= 1;
@@ -96,18 +81,6 @@ impl ReplyCheck {
             }
         }
         Ok(())
-    }
-
-    /// Reads a reply, or a part of it, whose bytes state its length.
-    fn read_reply(
-        &mut self,
-        traffic: &Traffic,
-        bytes: &[u8],
-    ) -> Result<(usize, Option<Reply>), Mismatch> {
-        match self.error_line.take() {
-            Some(line) => self.read_error_line(traffic, line, bytes),
-            None => self.read_http(traffic, bytes),
-        }
     }
 
     /// Compares raw replies, which are payload and nothing else, many at a time.
@@ -132,35 +105,6 @@ impl ReplyCheck {
         let right = right_bytes(&frame, offset, &traffic.payload, start, bytes, traffic.verify);
         let ended = self.replies.advance(traffic, right).ended;
         Compared { right, ended, is_wrong: ended == 0 && right < bytes.len() }
-    }
-
-    /// Parses and compares an HTTP reply.
-    fn read_http(
-        &mut self,
-        traffic: &Traffic,
-        bytes: &[u8],
-    ) -> Result<(usize, Option<Reply>), Mismatch> {
-        let Some(http) = &mut self.http else { return Ok((0, None)) };
-        let (taken, decoded) = match http.verify_received(bytes, &traffic.http) {
-            Ok(read) => read,
-            Err(fault) => return Err(self.faulty(fault)),
-        };
-        self.replies.advance(traffic, taken);
-        let reply = decoded.map(|decoded| match decoded {
-            DecodedReply::Right { status } => Reply::Right { status: Some(status) },
-            DecodedReply::Unexpected { status, words } => {
-                let quote =
-                    words.map(|words| Box::new(self.quoted(words.first_line, words.body_line)));
-                Reply::Unexpected { status: Some(status), quote }
-            }
-            DecodedReply::BodyChanged { status, change } => {
-                Reply::BodyChanged { status, change: Box::new(self.faulty(change)) }
-            }
-        });
-        if reply.is_some() {
-            self.replies.end_here();
-        }
-        Ok((taken, reply))
     }
 
     /// Whether `received`, which is not the expected head of a reply, can begin an error line. If
@@ -231,13 +175,8 @@ impl ReplyCheck {
 
     /// The mismatch of bytes that were received while no reply was outstanding.
     fn unrequested(&self, traffic: &Traffic, received: &[u8]) -> Mismatch {
-        let is_text = traffic.framing.has_error_lines() || traffic.framing.is_http();
+        let is_text = traffic.framing.has_error_lines();
         self.mismatch(None, received[0], is_text.then(|| server_message(received)))
-    }
-
-    fn faulty(&self, fault: Fault) -> Mismatch {
-        let Fault { offset_bytes, expected, got, note } = fault;
-        Mismatch { offset_bytes, ..self.mismatch(expected, got, note) }
     }
 
     fn mismatch(&self, expected: Option<u8>, got: u8, note: Option<String>) -> Mismatch {

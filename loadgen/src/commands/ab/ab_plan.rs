@@ -284,7 +284,10 @@ pub(super) mod tests {
         let running = plan("--a-target http://h:1/x --b-target http://h:2/y --b-pid 7").unwrap();
         let (a, b) = (running.options(Name::A, 1), running.options(Name::B, 1));
         assert_eq!((a.target.to_string(), b.target.to_string()), ("h:1".into(), "h:2".into()));
-        assert_eq!((&*a.traffic.http_path, &*b.traffic.http_path), ("/x", "/y"));
+        let path = |options: &Options| {
+            options.traffic.http.as_ref().and_then(|http| http.path()).map(str::to_owned)
+        };
+        assert_eq!((path(&a).as_deref(), path(&b).as_deref()), (Some("/x"), Some("/y")));
         assert!(a.server.is_none() && b.server.is_some());
         let null = plan("--null --a old").unwrap();
         assert_eq!(null.text.null_pairs, Some(200));

@@ -34,6 +34,7 @@ pub(crate) fn full() -> Record {
         ("rate", json!("1k")),
         ("arrival", json!("poisson")),
         ("protocol", json!("http")),
+        ("http", http_args()),
         ("http_path", json!("/a?b=c")),
         ("expect_status", json!("2xx,404")),
         ("size", json!("none")),
@@ -100,6 +101,14 @@ fn tls() -> Value {
         "failures": [{
             "cause": "alert", "handshakes": 2, "first": "received fatal alert: <UnknownCA>",
         }],
+    })
+}
+
+fn http_args() -> Value {
+    json!({
+        "method": "POST", "body_bytes": 5, "chunked": true, "file": "requests.jsonl",
+        "requests": 3, "order": "zipf:0.99", "data": "users.csv", "data_rows": 100,
+        "data_order": "random", "expect_body": "length:5",
     })
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         pipeline: 1_024,
         protocol: "raw".to_owned(),
         tls: None,
+        http: None,
         http_path: None,
         expect_status: None,
         key_value: None,

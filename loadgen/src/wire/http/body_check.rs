@@ -1,12 +1,12 @@
 //! Compares the body of a reply, while it is received, with that of the run's first reply that has
-//! the same status.
+//! the same request and status.
 
 use std::sync::OnceLock;
 
 use super::super::mismatch::{Fault, common_bytes};
 use super::super::spec::Verify;
 
-/// Most bytes of a body that are compared; further ones are only counted.
+/// Most bytes of a body that are compared, where no less is requested.
 const STORED_BYTES_MAX: usize = 1 << 20;
 
 /// How many connections, those with the lowest numbers, store bodies until the first reply is
@@ -19,10 +19,14 @@ const RECORDING_CONNECTIONS: u32 = 64;
 /// hundreds of mebibytes.
 const STATUSES_MAX: usize = 16;
 
-/// The body of the run's first complete reply of each status: written once, read by all threads
-/// without a lock. The statuses stand in the order of their first replies.
-#[derive(Debug, Default)]
-pub(super) struct References([OnceLock<ReferenceBody>; STATUSES_MAX]);
+/// Of a request: the body of the run's first complete reply of each status, written once, read by
+/// all threads without a lock. The statuses stand in the order of their first replies.
+#[derive(Debug)]
+pub(super) struct References {
+    bodies: [OnceLock<Box<ReferenceBody>>; STATUSES_MAX],
+    /// Most bytes of a body that are compared; further ones are only counted.
+    bytes_max: usize,
+}
 
 /// The body that every later one with its status must equal.
 #[derive(Debug)]
@@ -30,21 +34,29 @@ struct ReferenceBody {
     status: u16,
     /// Its length.
     length: u64,
-    /// Its first [`STORED_BYTES_MAX`] bytes; empty where only lengths are compared.
+    /// Its first [`References::bytes_max`] bytes; empty where only lengths are compared.
     bytes: Vec<u8>,
 }
 
 impl References {
+    /// Before the first reply. At most so many bytes of a body are compared.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let bodies = [const { OnceLock::new() }; STATUSES_MAX];
+        Self { bodies, bytes_max: bytes_max.min(STORED_BYTES_MAX) }
+    }
+
     /// The body, if a reply with this status is complete.
     fn get(&self, status: u16) -> Option<&ReferenceBody> {
-        self.0.iter().map_while(OnceLock::get).find(|body| body.status == status)
+        let set = self.bodies.iter().map_while(OnceLock::get);
+        set.map(|body| &**body).find(|body| body.status == status)
     }
 
     /// Sets the body, unless another thread has set it; returns the body that is set. There is none
     /// if as many other statuses as possible have one.
     fn set(&self, status: u16, length: u64, bytes: &[u8]) -> Option<&ReferenceBody> {
-        let new = || ReferenceBody { status, length, bytes: bytes.to_vec() };
-        self.0.iter().map(|place| place.get_or_init(new)).find(|body| body.status == status)
+        let new = || Box::new(ReferenceBody { status, length, bytes: bytes.to_vec() });
+        let bodies = self.bodies.iter().map(|place| &**place.get_or_init(new));
+        bodies.into_iter().find(|body| body.status == status)
     }
 }
 
@@ -58,7 +70,7 @@ pub(super) struct BodyCheck {
     verify: Verify,
     /// Bytes received so far.
     length: u64,
-    /// The bytes received before there was a reference, [`STORED_BYTES_MAX`] at most.
+    /// The bytes received before there was a reference, [`References::bytes_max`] at most.
     stored: Vec<u8>,
     /// Offset of the first of them in the reply.
     stored_at: u64,
@@ -127,7 +139,7 @@ impl BodyCheck {
                 self.compare(bytes, offset, reference)?;
             }
             None if self.verify == Verify::Full && self.records_reference => {
-                self.store(bytes, offset);
+                self.store(bytes, offset, references.bytes_max);
             }
             None => {}
         }
@@ -150,11 +162,11 @@ impl BodyCheck {
         Err(Fault { offset_bytes: offset, expected: None, got: last, note: Some(note) })
     }
 
-    fn store(&mut self, bytes: &[u8], offset: u64) {
+    fn store(&mut self, bytes: &[u8], offset: u64, bytes_max: usize) {
         if self.stored.is_empty() {
             self.stored_at = offset;
         }
-        let room = STORED_BYTES_MAX - self.stored.len();
+        let room = bytes_max - self.stored.len();
         self.stored.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 

@@ -1,40 +1,46 @@
-//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112). Replies are parsed and compared with the
-//! first one that has the same status.
+//! HTTP/1.1 (RFC 9112): requests of any method, and replies that are parsed, and compared with what
+//! the user expects or with the first one that has the same request and status.
 //!
 //! ```text
-//! request        the text of every request
-//! head           the fields of a reply's head: status, end of the body, end of the connection
-//! reply_decoder  the replies of one connection, parsed as they are received
-//! statuses       the statuses that replies may have
-//! body_check     a body, compared with that of the run's first reply
-//! quote          the words of a reply with an unexpected status
+//! HttpOptions       the options: requests, order, data, what replies must be
+//!   RequestFile       requests, one on each line
+//!   DataFile          values for their placeholders
+//!   Order             how connections choose among them
+//! HttpSpec          the same, checked and prepared
+//!   Template          the bytes of a request, with places for the values of a row
+//! HttpTraffic       what all connections share
+//! HttpExchange      one connection: its requests, and the replies to them
+//!   ReplyDecoder      the replies, parsed as they are received
+//!     Head              a reply's status, the end of its body, the end of the connection
+//!     ExpectedStatuses  the statuses that replies may have
+//!     BodyCheck         a body, compared with that of the first reply
+//!     ExpectationCheck  a body, compared with what the user expects
+//!     Quote             the words of a reply with an unexpected status
 //! ```
+//!
+//! Request `k` of a connection is a pure function of seed, connection and `k`.
 
 mod body_check;
+mod body_expectation;
+mod data_file;
+mod exchange;
 mod head;
+mod order;
 mod quote;
 mod reply_decoder;
 mod request;
+mod request_file;
+mod spec;
 mod statuses;
+mod template;
+mod traffic;
 
-use self::body_check::References;
-pub(super) use self::reply_decoder::{DecodedReply, ReplyDecoder};
-pub(super) use self::request::request;
-pub(crate) use self::request::{header, path};
+pub(crate) use self::body_expectation::BodyExpectation;
+pub(crate) use self::data_file::DataFile;
+pub(super) use self::exchange::HttpExchange;
+pub(crate) use self::order::Order;
+pub(crate) use self::request::{Body, Method, RequestSpec, header, path};
+pub(crate) use self::request_file::RequestFile;
+pub(crate) use self::spec::{HttpOptions, HttpSpec, Requests};
 pub(crate) use self::statuses::ExpectedStatuses;
-use super::spec::Verify;
-
-/// What replies are compared with, and how closely.
-#[derive(Debug)]
-pub(super) struct Rules {
-    verify: Verify,
-    expected: ExpectedStatuses,
-    references: References,
-}
-
-impl Rules {
-    /// The rules of a run, before its first reply.
-    pub(super) fn new(verify: Verify, expected: ExpectedStatuses) -> Self {
-        Self { verify, expected, references: References::default() }
-    }
-}
+pub(super) use self::traffic::HttpTraffic;

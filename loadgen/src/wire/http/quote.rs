@@ -8,9 +8,9 @@ const BODY_BYTES_MAX: usize = 512;
 
 /// The words of a reply, made printable.
 #[derive(Debug)]
-pub(in crate::wire) struct Words {
-    pub(in crate::wire) first_line: String,
-    pub(in crate::wire) body_line: Option<String>,
+pub(super) struct Words {
+    pub(super) first_line: String,
+    pub(super) body_line: Option<String>,
 }
 
 /// Quotes one reply. Later ones are not quoted: it would cost the loader time for each.

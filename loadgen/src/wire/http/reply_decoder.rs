@@ -2,10 +2,11 @@
 
 use super::super::mismatch::{Fault, common_bytes, server_message};
 use super::super::spec::Verify;
-use super::Rules;
-use super::body_check::BodyCheck;
+use super::body_check::{BodyCheck, References};
+use super::body_expectation::{BodyExpectation, ExpectationCheck};
 use super::head::{BodyEnd, Head};
 use super::quote::{Quote, Words};
+use super::statuses::ExpectedStatuses;
 
 /// Longest head, or line between chunks, that may be received in several pieces.
 const ELEMENT_BYTES_MAX: usize = 64 * 1024;
@@ -16,9 +17,24 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 /// Offset of the status code in `HTTP/1.1 200 OK`.
 const STATUS_AT: usize = 9;
 
-/// Why a reply that only the close of the connection ends is a fault.
-const UNTIL_CLOSE: &str = "the reply has neither a Content-Length nor chunks, so only the end of \
-                           the connection ends it; that is not supported";
+/// Most interim replies (100 Continue, 103 Early Hints) before a reply. A server sends one or two.
+const INTERIM_MAX: u32 = 64;
+
+/// Most bytes of all trailers behind a chunked body.
+const TRAILERS_BYTES_MAX: u64 = 64 * 1024;
+
+/// What the reply to a request must be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// Whether the reply has no body, whatever its head says.
+    pub(super) is_head: bool,
+    /// What is compared of the body, with that of the first reply.
+    pub(super) verify: Verify,
+    pub(super) expected: &'a ExpectedStatuses,
+    pub(super) references: &'a References,
+    /// What the body must be.
+    pub(super) expect_body: &'a BodyExpectation,
+}
 
 /// The element of a reply that is being received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +44,13 @@ enum Expecting {
     ChunkLine,
     Chunk { left: u64 },
     ChunkEnd,
-    Trailer,
+    Trailer { begins_at: u64 },
+    BodyUntilClose { last: u8 },
 }
 
 /// A complete reply, and what is wrong with it.
 #[derive(Debug)]
-pub(in crate::wire) enum DecodedReply {
+pub(super) enum DecodedReply {
     Right { status: u16 },
     Unexpected { status: u16, words: Option<Words> },
     BodyChanged { status: u16, change: Fault },
@@ -41,7 +58,7 @@ pub(in crate::wire) enum DecodedReply {
 
 /// A parser of replies. It stores only heads and lines between chunks that are incomplete.
 #[derive(Debug)]
-pub(in crate::wire) struct ReplyDecoder {
+pub(super) struct ReplyDecoder {
     stage: Expecting,
     /// Offset in the reply of the element that is being received.
     offset: u64,
@@ -49,6 +66,11 @@ pub(in crate::wire) struct ReplyDecoder {
     pending: Vec<u8>,
     known: KnownHead,
     body: BodyCheck,
+    expectation: Box<ExpectationCheck>,
+    /// What is wrong with a body that is not the expected one.
+    unexpected_body: Option<Fault>,
+    /// Interim replies before the reply that is being received.
+    interim: u32,
     /// Whether the status of the reply that is being received is an expected one.
     is_expected: bool,
     /// The words of the connection's first reply with an unexpected status.
@@ -61,13 +83,16 @@ pub(in crate::wire) struct ReplyDecoder {
 
 impl ReplyDecoder {
     /// The beginning of connection number `connection`.
-    pub(in crate::wire) fn new(connection: u32) -> Self {
+    pub(super) fn new(connection: u32) -> Self {
         Self {
             stage: Expecting::Head,
             offset: 0,
             pending: Vec::new(),
             known: KnownHead::default(),
             body: BodyCheck::new(connection),
+            expectation: Box::new(ExpectationCheck::new()),
+            unexpected_body: None,
+            interim: 0,
             is_expected: true,
             quote: Quote::default(),
             closes: false,
@@ -76,23 +101,25 @@ impl ReplyDecoder {
     }
 
     /// Whether a complete reply has announced the end of the connection.
-    pub(in crate::wire) fn wants_close(&self) -> bool {
+    pub(super) fn wants_close(&self) -> bool {
         self.wants_close
     }
 
     /// Begins again, on a new connection.
-    pub(in crate::wire) fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.begin();
+        self.expectation.restart();
+        self.unexpected_body = None;
         self.pending = Vec::new();
         self.wants_close = false;
     }
 
     /// Parses and compares received bytes, up to the end of a reply. Returns how many bytes
     /// belong to the reply, and the reply once it is complete.
-    pub(in crate::wire) fn verify_received(
+    pub(super) fn verify_received(
         &mut self,
         bytes: &[u8],
-        rules: &Rules,
+        rules: &Rules<'_>,
     ) -> Result<(usize, Option<DecodedReply>), Fault> {
         let mut taken = 0;
         while taken < bytes.len() {
@@ -102,18 +129,30 @@ impl ReplyDecoder {
                 step.map_err(|fault| self.body.take_change().unwrap_or(fault))?;
             taken += step;
             if is_whole {
-                let reply = self.decoded();
-                self.wants_close |= self.closes;
-                self.begin();
-                return Ok((taken, Some(reply)));
+                return Ok((taken, Some(self.complete())));
             }
         }
         Ok((taken, None))
     }
 
+    /// The reply that ends because the server has ended the connection, if one may end so.
+    pub(super) fn end_of_stream(&mut self, rules: &Rules<'_>) -> Option<DecodedReply> {
+        let Expecting::BodyUntilClose { last } = self.stage else { return None };
+        self.end_body(last, self.offset - 1, rules);
+        Some(self.complete())
+    }
+
+    /// The reply that is complete now. The next one begins.
+    fn complete(&mut self) -> DecodedReply {
+        let reply = self.decoded();
+        self.wants_close |= self.closes;
+        self.begin();
+        reply
+    }
+
     /// Parses what it can of one element. Returns how many bytes that were, and whether they
     /// complete the reply.
-    fn step(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
+    fn step(&mut self, bytes: &[u8], rules: &Rules<'_>) -> Result<(usize, bool), Fault> {
         match self.stage {
             Expecting::Head => self.head(bytes, rules),
             Expecting::Body { left } => Ok(self.body(bytes, left, rules)),
@@ -126,9 +165,19 @@ impl ReplyDecoder {
                 }
                 Ok((step, false))
             }
-            Expecting::Trailer => {
+            Expecting::Trailer { begins_at } => {
                 let (step, is_last) = self.element(bytes, trailer_line)?;
+                if self.offset - begins_at > TRAILERS_BYTES_MAX {
+                    let note = format!("more than {TRAILERS_BYTES_MAX} bytes of trailers");
+                    let before = self.offset - step as u64;
+                    return Err(Fault::at(bytes, 0, None, note).moved_by(before));
+                }
                 Ok((step, is_last == Some(true)))
+            }
+            Expecting::BodyUntilClose { .. } => {
+                let taken = self.content(bytes, u64::MAX, rules);
+                self.stage = Expecting::BodyUntilClose { last: bytes[taken - 1] };
+                Ok((taken, false))
             }
         }
     }
@@ -139,7 +188,7 @@ impl ReplyDecoder {
         if !self.is_expected {
             return DecodedReply::Unexpected { status, words: self.quote.take() };
         }
-        match self.body.take_change() {
+        match self.body.take_change().or_else(|| self.unexpected_body.take()) {
             None => DecodedReply::Right { status },
             Some(change) => DecodedReply::BodyChanged { status, change },
         }
@@ -148,12 +197,13 @@ impl ReplyDecoder {
     fn begin(&mut self) {
         self.stage = Expecting::Head;
         self.offset = 0;
+        self.interim = 0;
         self.body.begin(0, Verify::None);
         self.quote.restart();
         self.closes = false;
     }
 
-    fn head(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
+    fn head(&mut self, bytes: &[u8], rules: &Rules<'_>) -> Result<(usize, bool), Fault> {
         let (taken, head) = match self.known.at_the_beginning_of(bytes) {
             Some((length, head)) if self.pending.is_empty() => {
                 self.offset += length as u64;
@@ -168,57 +218,61 @@ impl ReplyDecoder {
                 read?
             }
         };
-        let Some(head) = head.filter(|head| !head.is_interim()) else {
+        let Some(head) = head else { return Ok((taken, false)) };
+        if head.is_interim() {
+            self.interim += 1;
+            if self.interim > INTERIM_MAX {
+                let note = format!("more than {INTERIM_MAX} interim replies to one request");
+                let before = self.offset - taken as u64;
+                return Err(Fault::at(bytes, 0, None, note).moved_by(before));
+            }
             return Ok((taken, false));
-        };
+        }
         self.closes = head.closes;
         self.is_expected = rules.expected.contains(head.status);
         // The body of an unexpected reply is an error page, which no other one need equal.
         self.body.begin(head.status, if self.is_expected { rules.verify } else { Verify::None });
         match head.body {
+            _ if rules.is_head => self.stage = Expecting::Body { left: 0 },
             BodyEnd::Chunks => self.stage = Expecting::ChunkLine,
-            BodyEnd::Length(0) => {
-                self.body.end(bytes[taken - 1], self.offset - 1, &rules.references);
-                return Ok((taken, true));
-            }
             BodyEnd::Length(left) => self.stage = Expecting::Body { left },
             BodyEnd::UntilClose => {
-                return Err(Fault {
-                    offset_bytes: self.offset - 1,
-                    expected: None,
-                    got: bytes[taken - 1],
-                    note: Some(format!("{UNTIL_CLOSE}; {}", server_message(bytes))),
-                });
+                self.closes = true;
+                self.stage = Expecting::BodyUntilClose { last: bytes[taken - 1] };
             }
         }
-        Ok((taken, false))
+        let is_whole = self.stage == Expecting::Body { left: 0 };
+        if is_whole {
+            self.end_body(bytes[taken - 1], self.offset - 1, rules);
+        }
+        Ok((taken, is_whole))
     }
 
-    fn body(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> (usize, bool) {
+    fn body(&mut self, bytes: &[u8], left: u64, rules: &Rules<'_>) -> (usize, bool) {
         let taken = self.content(bytes, left, rules);
         let left = left - taken as u64;
         self.stage = Expecting::Body { left };
         if left == 0 {
-            self.body.end(bytes[taken - 1], self.offset - 1, &rules.references);
+            self.end_body(bytes[taken - 1], self.offset - 1, rules);
         }
         (taken, left == 0)
     }
 
-    fn chunk_line(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
+    fn chunk_line(&mut self, bytes: &[u8], rules: &Rules<'_>) -> Result<(usize, bool), Fault> {
         let begins_at = self.offset;
         let (taken, size) = self.element(bytes, size_line)?;
         match size {
             None => {}
             Some(0) => {
-                self.body.end(b'0', begins_at, &rules.references);
-                self.stage = Expecting::Trailer;
+                self.end_body(b'0', begins_at, rules);
+                self.stage = Expecting::Trailer { begins_at: self.offset };
             }
             Some(left) => self.stage = Expecting::Chunk { left },
         }
         Ok((taken, false))
     }
 
-    fn chunk(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> (usize, bool) {
+    fn chunk(&mut self, bytes: &[u8], left: u64, rules: &Rules<'_>) -> (usize, bool) {
         let taken = self.content(bytes, left, rules);
         self.stage = match left - taken as u64 {
             0 => Expecting::ChunkEnd,
@@ -228,12 +282,24 @@ impl ReplyDecoder {
     }
 
     /// Compares up to `left` bytes of the body; returns how many.
-    fn content(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> usize {
+    fn content(&mut self, bytes: &[u8], left: u64, rules: &Rules<'_>) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        self.body.receive(&bytes[..taken], self.offset, &rules.references);
+        self.body.receive(&bytes[..taken], self.offset, rules.references);
+        if *rules.expect_body != BodyExpectation::None && self.is_expected {
+            self.expectation.receive(&bytes[..taken], rules.expect_body);
+        }
         self.quote.body(&bytes[..taken]);
         self.offset += taken as u64;
         taken
+    }
+
+    /// Checks the body, which is complete. `last` is the byte that ended it, `offset` bytes into
+    /// the reply.
+    fn end_body(&mut self, last: u8, offset: u64, rules: &Rules<'_>) {
+        self.body.end(last, offset, rules.references);
+        if *rules.expect_body != BodyExpectation::None && self.is_expected {
+            self.unexpected_body = self.expectation.end(last, offset, rules.expect_body);
+        }
     }
 
     /// Parses an element that must be complete, and joins its pieces in `pending`.
@@ -276,7 +342,7 @@ impl ReplyDecoder {
 /// Parses a head. Remembers it if its status is expected, and quotes it if not.
 fn read_head(
     bytes: &[u8],
-    rules: &Rules,
+    rules: &Rules<'_>,
     known: &mut KnownHead,
     quote: &mut Quote,
 ) -> Result<Option<(usize, Head)>, Fault> {

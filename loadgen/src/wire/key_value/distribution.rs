@@ -65,7 +65,7 @@ impl fmt::Display for KeyDistribution {
 
 /// Chooses the key of each request.
 #[derive(Debug)]
-pub(super) struct KeySampler {
+pub(in crate::wire) struct KeySampler {
     keys: u32,
     connections: u32,
     kind: Kind,
@@ -81,7 +81,7 @@ enum Kind {
 
 impl KeySampler {
     /// Chooses among `keys` keys for `connections` connections.
-    pub(super) fn new(distribution: KeyDistribution, keys: u32, connections: u32) -> Self {
+    pub(in crate::wire) fn new(distribution: KeyDistribution, keys: u32, connections: u32) -> Self {
         let kind = match distribution {
             KeyDistribution::Uniform => Kind::Uniform,
             KeyDistribution::Zipf(exponent) => Kind::Zipf(Zipf::new(keys, exponent)),
@@ -92,7 +92,7 @@ impl KeySampler {
     }
 
     /// The key of request `k` of connection number `connection`, whose draws belong to `stream`.
-    pub(super) fn key(&self, stream: u64, connection: u32, k: u64) -> u32 {
+    pub(in crate::wire) fn key(&self, stream: u64, connection: u32, k: u64) -> u32 {
         let mut draw = random::at(stream, k);
         match &self.kind {
             Kind::Uniform => below(self.keys, draw),

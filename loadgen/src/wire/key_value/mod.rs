@@ -32,13 +32,14 @@ mod setup;
 mod spec;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod traffic;
 mod value;
 mod versions;
 
 pub(crate) use self::command_file::CommandFile;
 pub(crate) use self::distribution::KeyDistribution;
+pub(super) use self::distribution::KeySampler;
 pub(super) use self::exchange::KeyValueExchange;
 pub(crate) use self::mix::Mix;
 pub(crate) use self::preload::Preload;

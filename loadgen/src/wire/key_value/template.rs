@@ -1,5 +1,6 @@
 //! The bytes of a command, with places for its key and its value.
 
+use super::super::frame::append_rest;
 use super::super::framing::HeadBuffer;
 use super::super::payload::Payload;
 use super::command_file::{DATA, KEY};
@@ -236,15 +237,6 @@ fn push_line(parts: &mut Vec<Part>, words: &[String]) {
         }
     }
     push_text(parts, "\r\n");
-}
-
-/// Appends the bytes behind the first `skip` to `out`, until `out` has `limit` bytes. Reduces
-/// `skip` by what it has left out.
-fn append_rest(bytes: &[u8], skip: &mut u64, out: &mut Vec<u8>, limit: usize) {
-    let skipped = bytes.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
-    *skip -= skipped as u64;
-    let rest = &bytes[skipped..];
-    out.extend_from_slice(&rest[..rest.len().min(limit - out.len())]);
 }
 
 /// The digits of a key, with zeros before them.

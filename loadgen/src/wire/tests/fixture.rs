@@ -1,9 +1,11 @@
 //! One exchange and the naive server at its other end.
 
+use std::sync::Arc;
+
 use super::peer::{self, SentReply};
+use crate::wire::http::{ExpectedStatuses, HttpOptions, HttpSpec, Order, RequestSpec, Requests};
 use crate::wire::{
-    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Setup, Traffic,
-    TrafficSpec, Verify,
+    Exchange, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Setup, Traffic, TrafficSpec, Verify,
 };
 
 /// All protocols.
@@ -34,13 +36,39 @@ pub(in crate::wire) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> 
         protocol,
         sizes: sizes.parse().unwrap(),
         verify,
-        http_host: "example:80".to_owned(),
-        http_path: "/path".to_owned(),
-        http_headers: vec!["Accept: */*".to_owned()],
-        http_statuses: ExpectedStatuses::default(),
+        http: (protocol == Protocol::Http)
+            .then(|| http(HttpOptions { verify: Some(verify), ..get() })),
         setup: Setup::default(),
         key_value: None,
     }
+}
+
+/// A `GET` of all connections.
+pub(super) fn get() -> HttpOptions {
+    HttpOptions {
+        host: "example:80".to_owned(),
+        requests: Requests::One(Box::new(RequestSpec::get("/path".to_owned()))),
+        headers: vec!["Accept: */*".to_owned()],
+        statuses: ExpectedStatuses::default(),
+        order: None,
+        data: None,
+        data_order: Order::default(),
+        verify: None,
+        expect_body: None,
+        connections: 1,
+    }
+}
+
+/// These options, prepared.
+pub(super) fn http(options: HttpOptions) -> Arc<HttpSpec> {
+    Arc::new(HttpSpec::new(options).unwrap())
+}
+
+/// A run's traffic with these options.
+pub(super) fn http_traffic(options: HttpOptions) -> Traffic {
+    let verify = options.verify.unwrap_or_default();
+    let spec = TrafficSpec { http: Some(http(options)), ..spec(Protocol::Http, "1", verify) };
+    Traffic::new(&spec, 11)
 }
 
 /// A connection in memory.

@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::fixture::traffic;
-use crate::wire::{
-    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, Setup, Sizes, Traffic, TrafficSpec,
-    Verify,
-};
+use super::fixture::{get, http_traffic, traffic};
+use crate::wire::http::{HttpOptions, RequestSpec, Requests};
+use crate::wire::{Exchange, Mismatch, Protocol, Reply, Traffic, Verify};
 
 /// How long a server may take to start, and a reply to come.
 const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -203,18 +201,11 @@ fn nginx_serves_a_file_until_it_announces_the_end_of_the_connection() {
 
 /// The traffic of requests for a file of nginx's.
 fn requests_for(path: &str, headers: &[&str]) -> Traffic {
-    let options = TrafficSpec {
-        protocol: Protocol::Http,
-        sizes: Sizes::default(),
-        verify: Verify::Full,
-        http_host: "localhost".to_owned(),
-        http_path: path.to_owned(),
-        http_headers: headers.iter().map(ToString::to_string).collect(),
-        http_statuses: ExpectedStatuses::default(),
-        setup: Setup::default(),
-        key_value: None,
-    };
-    Traffic::new(&options, 1)
+    http_traffic(HttpOptions {
+        requests: Requests::One(Box::new(RequestSpec::get(path.to_owned()))),
+        headers: headers.iter().map(ToString::to_string).collect(),
+        ..get()
+    })
 }
 
 #[test]

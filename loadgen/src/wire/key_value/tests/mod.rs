@@ -1,7 +1,7 @@
 //! Requests with keys against servers: one in memory, which can lie, and real ones.
 
 #[cfg(test)]
-pub(super) mod chi_square;
+pub(in crate::wire) mod chi_square;
 #[cfg(test)]
 mod client;
 #[cfg(test)]

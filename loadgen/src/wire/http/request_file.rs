@@ -1,0 +1,212 @@
+//! Requests that a file lists.
+//!
+//! ```text
+//! # a comment
+//! /a/path
+//! {"method": "POST", "path": "/x", "headers": {"A": "b"}, "body": "text", "weight": 3}
+//! ```
+//!
+//! A line that begins with `/` is the path of a `GET`. Any other is a JSON object.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::request::{Body, Method, RequestSpec, header, path};
+
+/// Most requests of a file.
+const REQUESTS_MAX: usize = 100_000;
+
+/// Most bytes of all bodies together: they stay in memory.
+const BODIES_BYTES_MAX: usize = 1 << 30;
+
+/// The requests of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestFile {
+    path: PathBuf,
+    /// Each with the number of its line; at least one.
+    requests: Vec<(usize, RequestSpec)>,
+}
+
+/// A line of the file, as JSON.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    method: Option<String>,
+    path: String,
+    headers: Option<Headers>,
+    body: Option<String>,
+    body_file: Option<PathBuf>,
+    #[serde(default)]
+    chunked: bool,
+    weight: Option<u32>,
+    expect_body: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "headers are {\"Name\": \"value\"} or [\"Name: value\"]")]
+enum Headers {
+    Named(BTreeMap<String, String>),
+    Listed(Vec<String>),
+}
+
+impl RequestFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the line and the remedy.
+    pub(crate) fn read_shared(name: &str) -> Result<Arc<Self>, String> {
+        Self::read(name).map(Arc::new)
+    }
+
+    fn read(name: &str) -> Result<Self, String> {
+        let text = fs::read_to_string(name)
+            .map_err(|error| format!("read {name}: {error}; name a file of requests"))?;
+        let requests = parse(&text, Path::new(name))
+            .map_err(|(line, why)| format!("{name}, line {line}: {why}"))?;
+        let bytes = requests.iter().filter_map(|(_, request)| request.body.as_ref());
+        let bytes: usize = bytes.map(Body::length).sum();
+        match requests.len() {
+            0 => Err(format!("{name} has no request; write a path on each line, such as /index")),
+            count if count > REQUESTS_MAX => Err(format!(
+                "{name} has {count} requests; at most {REQUESTS_MAX} are possible, and --data \
+                 FILE has values for many more"
+            )),
+            _ if bytes > BODIES_BYTES_MAX => {
+                Err(format!("{name}: its bodies have {bytes} bytes; at most 1GiB is possible"))
+            }
+            _ => Ok(Self { path: name.into(), requests }),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The requests, each with the number of its line.
+    pub(super) fn requests(&self) -> &[(usize, RequestSpec)] {
+        &self.requests
+    }
+}
+
+fn parse(text: &str, file: &Path) -> Result<Vec<(usize, RequestSpec)>, (usize, String)> {
+    let mut requests = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        requests.push((number, request(line, file).map_err(|why| (number, why))?));
+    }
+    Ok(requests)
+}
+
+fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
+    if line.starts_with('/') {
+        return Ok(RequestSpec::get(path(line)?));
+    }
+    let line: Line = serde_json::from_str(line).map_err(|error| {
+        // The parser numbers lines too, and there is only one.
+        let text = error.to_string();
+        let text = text.split(" at line ").next().unwrap_or_default();
+        format!(
+            "{text} (column {}); write /path, or a JSON object such as {{\"method\":\"POST\",\
+             \"path\":\"/x\",\"body\":\"text\"}}",
+            error.column()
+        )
+    })?;
+    let headers = match line.headers {
+        None => Vec::new(),
+        Some(Headers::Listed(lines)) => lines,
+        Some(Headers::Named(values)) => {
+            values.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
+        }
+    };
+    let body = match (line.body, line.body_file) {
+        (Some(_), Some(_)) => return Err("it has body and body_file; leave one of them out".into()),
+        (Some(text), None) => Some(Body::of_text(&text)?),
+        // As a path that is written in a file usually is: relative to that file.
+        (None, Some(name)) => {
+            Some(Body::of_file(&file.parent().unwrap_or(Path::new("")).join(name))?)
+        }
+        (None, None) => None,
+    };
+    if line.weight == Some(0) {
+        return Err("a weight must be at least 1".to_owned());
+    }
+    Ok(RequestSpec {
+        method: line.method.map_or(Ok(Method::default()), |method| method.parse())?,
+        path: path(&line.path)?,
+        headers: headers.iter().map(|line| header(line)).collect::<Result<_, _>>()?,
+        body,
+        is_chunked: line.chunked,
+        weight: line.weight,
+        expect_body: line.expect_body.map(|text| text.parse()).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_path_or_an_object() {
+        let text = "# all\n/a?b\n\n  {\"path\":\"/x\",\"method\":\"POST\",\"body\":\"t\",\
+                    \"headers\":{\"B\":\"c\",\"A\":\"b\"},\"weight\":3,\"chunked\":true}\n\
+                    {\"path\":\"/y\",\"headers\":[\"Z: 1\",\"A: 2\"],\"expect_body\":\"length:2\"}";
+        let requests = parse(text, Path::new("r")).unwrap();
+        assert_eq!(requests[0], (2, RequestSpec::get("/a?b".to_owned())));
+        let (line, second) = &requests[1];
+        assert_eq!((*line, second.method.to_string().as_str(), &*second.path), (4, "POST", "/x"));
+        assert_eq!(
+            (&second.headers[..], second.weight),
+            (&["A: b", "B: c"].map(String::from)[..], Some(3))
+        );
+        assert!(second.is_chunked && second.body == Some(Body::of_text("t").unwrap()));
+        let (line, third) = &requests[2];
+        assert_eq!((*line, &third.headers[..]), (5, &["Z: 1", "A: 2"].map(String::from)[..]));
+        assert_eq!(third.expect_body, Some(super::super::BodyExpectation::Length(2)));
+    }
+
+    #[test]
+    fn a_line_that_is_no_request_is_named_with_the_remedy() {
+        for (line, said) in [
+            ("x", "(column 1); write /path, or a JSON object"),
+            ("/a b", "write blanks and the like as %20"),
+            ("{\"path\":\"x\"}", "'x' is no path"),
+            ("{\"method\":\"GET\"}", "missing field `path`"),
+            ("{\"path\":\"/\",\"boby\":\"\"}", "unknown field `boby`"),
+            ("{\"path\":\"/\",\"headers\":3}", "headers are {\"Name\": \"value\"} or"),
+            ("{\"path\":\"/\",\"headers\":[\"A\"]}", "'A' is no header"),
+            ("{\"path\":\"/\",\"headers\":{\"A b\":\"c\"}}", "'A b: c' is no header"),
+            ("{\"path\":\"/\",\"weight\":0}", "at least 1"),
+            ("{\"path\":\"/\",\"method\":\"A B\"}", "'A B' is no method"),
+            ("{\"path\":\"/\",\"body\":\"\",\"body_file\":\"x\"}", "leave one of them out"),
+            ("{\"path\":\"/\",\"body_file\":\"/no/such\"}", "name the file of a body"),
+            ("{\"path\":\"/\",\"expect_body\":\"x\"}", "'x' is no body to expect"),
+        ] {
+            let (number, why) = parse(&format!("/ok\n{line}"), Path::new("r")).unwrap_err();
+            assert!(number == 2 && why.contains(said), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_body_is_found_beside_the_file_of_the_requests() {
+        let folder = test_needs::folder();
+        fs::write(folder.path().join("body"), "content").unwrap();
+        let name = folder.path().join("requests").display().to_string();
+        fs::write(&name, "{\"path\":\"/\",\"body_file\":\"body\"}\n").unwrap();
+        let file = RequestFile::read(&name).unwrap();
+        assert_eq!(file.requests()[0].1.body.as_ref().unwrap().length(), 7);
+        fs::write(&name, "# none\n").unwrap();
+        assert!(RequestFile::read(&name).unwrap_err().contains("has no request; write a path"));
+        assert!(RequestFile::read("/no/such").unwrap_err().contains("name a file of requests"));
+        fs::write(&name, "/a\nb\n").unwrap();
+        assert!(RequestFile::read(&name).unwrap_err().contains("requests, line 2: "));
+    }
+}
