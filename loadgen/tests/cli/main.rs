@@ -6,6 +6,7 @@ mod connections;
 mod destinations;
 mod failure;
 mod http;
+mod http_servers;
 mod interrupt;
 mod itself;
 mod key_value;

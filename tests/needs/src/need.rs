@@ -56,10 +56,11 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "haproxy",
     "memcached",
     "nginx",
+    "node",
     "openssl",
     "promtool",
     "python3",

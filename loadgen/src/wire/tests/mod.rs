@@ -11,6 +11,10 @@ mod http;
 #[cfg(test)]
 mod http_reader;
 #[cfg(test)]
+mod http_replies;
+#[cfg(test)]
+mod http_requests;
+#[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod servers;

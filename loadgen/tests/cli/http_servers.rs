@@ -1,0 +1,263 @@
+//! nginx, Python's and Node's servers of HTTP have got the requests that the record counts, where
+//! they are installed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::*;
+
+/// A server in a folder of its own, stopped with the test.
+struct HttpServer {
+    child: Child,
+    folder: TempDir,
+    target: String,
+}
+
+impl HttpServer {
+    /// nginx with these locations, which logs method, path, status and length of the body.
+    fn nginx(locations: &str) -> Option<Self> {
+        let folder = test_needs::folder();
+        // root: elsewhere than in its own folder, no user that nginx would become may read.
+        let configuration = format!(
+            "user root root; daemon off; master_process off; pid nginx.pid; error_log stderr;
+            events {{ worker_connections 64; }}
+            http {{
+                log_format short '$request_method $request_uri $status $http_content_length';
+                access_log log short; keepalive_requests 1000000; root .;
+                client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;
+                uwsgi_temp_path t; scgi_temp_path t;
+                server {{ listen unix:socket; {locations} }}
+            }}"
+        );
+        fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+        let mut command = Command::new(test_needs::program("nginx")?);
+        command.args(["-p", ".", "-c", "nginx.conf", "-e", "stderr"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let target = format!("unix:{}", folder.path().join("socket").display());
+        let child = command.stdin(Stdio::null()).current_dir(folder.path()).spawn().unwrap();
+        let server = Self { child, folder, target };
+        until(|| UnixStream::connect(server.folder.path().join("socket")).is_ok());
+        Some(server)
+    }
+
+    /// A script that prints its port as its first line.
+    fn script(program: &'static str, arguments: &[&str], text: &str) -> Option<Self> {
+        let folder = test_needs::folder();
+        fs::write(folder.path().join("script"), text).unwrap();
+        let mut command = Command::new(test_needs::program(program)?);
+        command.args(arguments).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let target = format!("127.0.0.1:{}", port.trim());
+        Some(Self { child, folder, target })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into the folder of the server; returns its path.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// A short load with these flags: its record, which has no errors.
+    #[track_caller]
+    fn load(&self, flags: &[&str]) -> Value {
+        let short = "--protocol http --duration 300ms --warmup 50ms --json -";
+        let words = ["run", &self.target].into_iter().chain(short.split(' '));
+        let finished = loadgen(&words.chain(flags.iter().copied()).collect::<Vec<_>>());
+        expect_no_errors(&finished);
+        let record = finished.json();
+        expect_conserved(&record);
+        assert_eq!(count(&record, "completed"), count(&record, "sent"), "{record}");
+        assert!(count(&record, "sent") > 20, "{record}");
+        record
+    }
+
+    /// How often the server has logged each line, once it has logged `count` of them.
+    fn logged(&self, count: u64) -> BTreeMap<String, u64> {
+        let text = || fs::read_to_string(self.path().join("log")).unwrap_or_default();
+        until(|| text().lines().count() as u64 >= count);
+        let mut counts = BTreeMap::new();
+        for line in text().lines() {
+            *counts.entry(line.to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How often each of these lines comes if `total` are taken in turn.
+fn in_turn(lines: &[&str], total: u64) -> BTreeMap<String, u64> {
+    let length = lines.len() as u64;
+    let count = |index: u64| total / length + u64::from(index < total % length);
+    let counted = (0..).zip(lines).map(|(index, line)| (line.to_string(), count(index)));
+    counted.filter(|(_, count)| *count > 0).collect()
+}
+
+const LOCATIONS: &str = "
+    location /a { return 200 page; } location /b { return 404 none; }
+    location /c { return 201 made; } location /d { return 202 head; }
+    location /e { return 203 put; } location /f { return 204; } location /g { return 302 /a; }";
+
+const REQUESTS: &str = r#"
+/a/1
+/b/2?c=d
+{"path": "/c", "method": "POST", "body": "twelve bytes"}
+{"path": "/d", "method": "HEAD"}
+{"path": "/e", "method": "PUT", "body": "in chunks", "chunked": true}
+/f
+/g
+"#;
+
+#[test]
+fn nginx_has_logged_each_request_of_a_file_as_often_as_the_sequence_says() {
+    let Some(server) = HttpServer::nginx(LOCATIONS) else { return };
+    let requests = server.file("requests", REQUESTS);
+    let record =
+        server.load(&["-c", "1", "--requests", &requests, "--expect-status", "2xx,302,404"]);
+    let lines = [
+        "GET /a/1 200 -",
+        "GET /b/2?c=d 404 -",
+        "POST /c 201 12",
+        "HEAD /d 202 -",
+        "PUT /e 203 -",
+        "GET /f 204 -",
+        "GET /g 302 -",
+    ];
+    let sent = count(&record, "sent");
+    assert_eq!(server.logged(sent), in_turn(&lines, sent));
+    assert_eq!(record["args"]["http"]["requests"], 7);
+    assert_eq!(record["args"]["http_path"], Value::Null);
+}
+
+#[test]
+fn nginx_has_logged_each_status_as_often_as_the_record_says() {
+    let Some(server) = HttpServer::nginx(LOCATIONS) else { return };
+    let requests = server.file("requests", REQUESTS);
+    for order in ["sequential", "random", "zipf:1"] {
+        let _ = fs::write(server.path().join("log"), "");
+        let flags = ["-c", "7", "-t", "2", "--pipeline", "3", "--order", order];
+        let more = ["--requests", &requests, "--expect-status", "2xx,302,404"];
+        let record = server.load(&[&flags[..], &more].concat());
+        let mut statuses: BTreeMap<String, u64> = BTreeMap::new();
+        for (line, count) in server.logged(count(&record, "sent")) {
+            *statuses.entry(line.split(' ').nth(2).unwrap().to_owned()).or_default() += count;
+        }
+        assert_eq!(record["statuses"]["codes"], serde_json::json!(statuses), "{order}");
+        assert_eq!(statuses.len(), 7, "{order}");
+    }
+}
+
+#[test]
+fn nginx_has_logged_the_values_of_the_data() {
+    let Some(server) = HttpServer::nginx(LOCATIONS) else { return };
+    let data = server.file("data.csv", "id,text\n1,a\n22,\"b, c\"\n333,\n");
+    let flags = ["-c", "1", "--http-path", "/a/{id}", "--http-method", "POST"];
+    let more = ["--http-body", "<{text}>", "--data", &data];
+    let record = server.load(&[&flags[..], &more].concat());
+    let sent = count(&record, "sent");
+    let lines = ["POST /a/1 200 3", "POST /a/22 200 6", "POST /a/333 200 2"];
+    assert_eq!(server.logged(sent), in_turn(&lines, sent));
+    assert_eq!(record["args"]["http"]["data_rows"], 3);
+}
+
+/// A server of HTTP/1.0: its replies end with the connection.
+const PYTHON: &str = r#"
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with open("log", "a") as log:
+            log.write(f"{self.command} {self.path} {len(body)}\n")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+#[test]
+fn replies_of_python_that_end_with_the_connection_are_whole() {
+    let Some(server) = HttpServer::script("python3", &["script"], PYTHON) else { return };
+    let body = server.file("body", "a body from a file\n");
+    let hash = &format!("sha256:{}", "0".repeat(64));
+    let wrong = ["-c", "2", "--http-method", "POST", "--http-body", "x", "--expect-body", hash];
+    let words = ["run", &server.target, "--protocol", "http", "--duration", "100ms"];
+    let finished = loadgen(&[&words[..], &wrong].concat());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let _ = fs::remove_file(server.path().join("log"));
+    let at_file = format!("@{body}");
+    let flags = ["-c", "2", "--http-method", "POST", "--http-body", &at_file];
+    let record = server.load(&[&flags[..], &["--expect-body", "substring:from a file"]].concat());
+    let sent = count(&record, "sent");
+    assert_eq!(server.logged(sent), in_turn(&["POST / 19"], sent));
+    // Each connection has one reply, and only then ends: no request is lost with it.
+    assert_eq!(count(&record, "closed_by_server"), 0);
+    assert!(count(&record, "connects") >= sent, "{record}");
+}
+
+/// A server whose replies come in chunks, with trailers, and whose requests may, too.
+const NODE: &str = r#"
+const http = require("http"), fs = require("fs");
+const server = http.createServer((request, reply) => {
+    const parts = [];
+    request.on("data", part => parts.push(part));
+    request.on("end", () => {
+        const body = Buffer.concat(parts);
+        const coding = request.headers["transfer-encoding"] || "none";
+        fs.appendFileSync("log", `${request.method} ${request.url} ${body.length} ${coding}\n`);
+        reply.writeHead(200, {Trailer: "X-Length"});
+        reply.write("you sent ");
+        reply.write(body.length ? body : "nothing");
+        reply.addTrailers({"X-Length": String(body.length)});
+        reply.end();
+    });
+});
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"#;
+
+#[test]
+fn node_has_read_chunks_and_its_own_are_whole() {
+    let Some(server) = HttpServer::script("node", &["script"], NODE) else { return };
+    let requests = server.file(
+        "requests",
+        &[
+            r#"{"path": "/a", "method": "POST", "body": "chunks", "chunked": true,"#,
+            r#" "expect_body": "length:15"}"#,
+            "\n",
+            r#"{"path": "/b", "method": "PUT", "body": "sized", "expect_body": "length:14","#,
+            r#" "headers": ["Expect: 100-continue"]}"#,
+            "\n",
+            r#"{"path": "/c", "expect_body": "substring:nothing"}"#,
+        ]
+        .concat(),
+    );
+    let record = server.load(&["-c", "1", "--requests", &requests]);
+    let sent = count(&record, "sent");
+    let lines = ["POST /a 6 chunked", "PUT /b 5 none", "GET /c 0 none"];
+    assert_eq!(server.logged(sent), in_turn(&lines, sent));
+    assert_eq!(count(&record, "connects"), 1);
+}
