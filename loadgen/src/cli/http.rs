@@ -43,10 +43,15 @@ pub(crate) struct HttpArgs {
     pub(crate) requests: Option<Arc<RequestFile>>,
 
     /// How connections choose among the requests of a file: sequential (all together, one after
-    /// the other), random, weighted, zipf:EXPONENT (the first ones most often) [default: weighted
-    /// if the file has weights, otherwise sequential]
+    /// the other), timed (the same, each at its time in the file, once), random, weighted,
+    /// zipf:EXPONENT (the first ones most often) [default: weighted if the file has weights,
+    /// otherwise sequential]
     #[arg(long, value_name = "ORDER", requires = "requests")]
     pub(crate) order: Option<Order>,
+
+    /// How many times as fast --order timed is as the file [default: 1]
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub(crate) speed: Option<f64>,
 
     /// Values for {placeholders} in paths, headers and bodies: a .csv file with a line of names, or
     /// a .jsonl file with an object on each line. {{name}} stands for the text {name}
@@ -102,8 +107,8 @@ impl HttpArgs {
                 )),
             };
         }
-        if self.data_order == Some(Order::Weighted) {
-            return usage("--data-order weighted: rows have no weights; use random".to_owned());
+        if let Some(order @ (Order::Weighted | Order::Timed)) = self.data_order {
+            return usage(format!("--data-order {order}: rows have neither; use random"));
         }
         let requests = match self.requests {
             Some(file) => {
@@ -151,6 +156,12 @@ fn http_path(requested: Option<String>, named: &NamedTarget) -> Result<String, E
     }
 }
 
+/// A factor of `--speed`.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (1e-3..=1e6).contains(speed));
+    speed.ok_or(format!("'{text}' is no speed; write a factor from 0.001 to 1000000, such as 2"))
+}
+
 fn usage<T>(text: String) -> Result<T, Error> {
     Err(Error::Usage(text))
 }
@@ -182,7 +193,7 @@ mod tests {
             (format!("http://a --data {rows}"), "--data has no effect: no request has"),
             (
                 format!("http://a --requests {names} --data {rows} --data-order weighted"),
-                "no weights",
+                "rows have neither",
             ),
             ("http://a --order random".to_owned(), "--requests"),
             ("http://a --expect-body length:1 --verify none".to_owned(), "cannot be used with"),

@@ -89,13 +89,14 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "A", default_value_t)]
     pub(crate) arrival: Arrival,
 
-    /// How long to measure (units: 500ms, 10s, 2m)
-    #[arg(long, value_name = "D", default_value = "10s")]
-    pub(crate) duration: humantime::Duration,
+    /// How long to measure (units: 500ms, 10s, 2m) [default: 10s; with --order timed until the
+    /// last request]
+    #[arg(long, value_name = "D")]
+    pub(crate) duration: Option<humantime::Duration>,
 
-    /// How long to load the server before measuring
-    #[arg(long, value_name = "D", default_value = "1s")]
-    pub(crate) warmup: humantime::Duration,
+    /// How long to load the server before measuring [default: 1s; with --order timed 0s]
+    #[arg(long, value_name = "D")]
+    pub(crate) warmup: Option<humantime::Duration>,
 
     /// Fail a connect, or a connection that awaits a reply, after this long without progress
     #[arg(long, value_name = "D", default_value = "5s")]

@@ -9,7 +9,8 @@ use super::{target, tls, traffic};
 use crate::environment::CpuList;
 use crate::error::Error;
 use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, Pins, ServerSource};
-use crate::wire::Protocol;
+use crate::schedule::{Arrival, RateProfile, Times};
+use crate::wire::{Protocol, TrafficSpec};
 
 /// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
 /// a server.
@@ -28,6 +29,10 @@ const SOURCES_MAX: usize = 65_536;
 
 /// Maximum number of runs of one measurement.
 const RUNS_MAX: u32 = 10_000;
+
+/// Default durations of the measured window, and of the warm-up before it.
+const DURATION: Duration = Duration::from_secs(10);
+const WARMUP: Duration = Duration::from_secs(1);
 
 /// Longest duration of anything; far beyond use, far below overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -58,15 +63,31 @@ impl Options {
         let LoadArgs { target, shape, traffic, http, key_value, connections: over, .. } = args;
         let LoadArgs { tls, loader, server, .. } = args;
         let named = target::parse(&target).map_err(Error::Usage)?;
-        let requested_pipeline = traffic.pipeline;
+        let (requested_pipeline, speed) = (traffic.pipeline, http.speed);
         let connections = at_least_one("--connections", over.connections, u32::MAX)?;
         let traffic = traffic::traffic(traffic, http, key_value, &named, connections)?;
         let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
         let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
         let churn = churn(&over)?;
-        let load = match shape.rate {
-            None => Load::Closed,
-            Some(profile) => Load::Open(OpenLoad { profile, arrival: shape.arrival }),
+        let times = times(speed, &traffic)?;
+        let load = match (shape.rate, &times) {
+            (None, None) => Load::Closed,
+            (Some(profile), None) => Load::Open(OpenLoad { profile, arrival: shape.arrival }),
+            (None, Some(times)) => {
+                let profile = RateProfile::Timed(times.clone());
+                Load::Open(OpenLoad { profile, arrival: Arrival::Timed })
+            }
+            (Some(_), Some(_)) => {
+                return usage(
+                    "--order timed: the requests have times, and so no rate; change their speed \
+                     with --speed, or choose another order",
+                );
+            }
+        };
+        let (measured, warmup) = match &times {
+            None => (DURATION, WARMUP),
+            // The last request is measured, too.
+            Some(times) => (times.span() + DURATION_MIN, Duration::ZERO),
         };
         let pipeline = pipeline(requested_pipeline, &load, traffic.protocol, churn)?;
         let command = server.server_cmd.map(ServerSource::Command);
@@ -81,8 +102,12 @@ impl Options {
             churn,
             connect_rate: over.connect_rate.map(connect_rate).transpose()?,
             sources: sources(&over.source)?,
-            duration: duration("--duration", *shape.duration, DURATION_MIN)?,
-            warmup: duration("--warmup", *shape.warmup, Duration::ZERO)?,
+            duration: duration(
+                "--duration",
+                shape.duration.map_or(measured, |d| *d),
+                DURATION_MIN,
+            )?,
+            warmup: duration("--warmup", shape.warmup.map_or(warmup, |d| *d), Duration::ZERO)?,
             timeout,
             drain: match shape.drain {
                 Some(drain) => duration("--drain", *drain, Duration::ZERO)?,
@@ -112,6 +137,17 @@ impl Options {
             position: String::new(),
         };
         Ok(())
+    }
+}
+
+/// The times of the requests, if they have some, at this speed.
+fn times(speed: Option<f64>, traffic: &TrafficSpec) -> Result<Option<Times>, Error> {
+    match traffic.http.as_ref().and_then(|http| http.times_ns()) {
+        Some(times_ns) => Ok(Some(Times::new(times_ns, speed.unwrap_or(1.0)))),
+        None if speed.is_some() => {
+            usage("--speed has no effect without --order timed; leave it out, or use --rate")
+        }
+        None => Ok(None),
     }
 }
 

@@ -14,8 +14,8 @@ use super::tcp::{Segment, Streams};
 const NANOSECONDS: u128 = 1_000_000_000;
 
 /// Bytes of the file in memory at first, and at most: a packet must fit.
-const BUFFER_BYTES: usize = 1 << 20;
-const BUFFER_BYTES_MAX: usize = 64 << 20;
+const BUFFER_BYTES: usize = 1 << 18;
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// How the packets of an interface begin, and in which unit their times count.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ fn complaint(error: &PcapError<&[u8]>, packets: u64) -> String {
         }
         PcapError::ReadError => "it cannot be read",
         PcapError::Incomplete(_) | PcapError::UnexpectedEof => "it ends within a packet",
-        PcapError::BufferTooSmall => "a packet has more than 64 MiB",
+        PcapError::BufferTooSmall => "a packet has more than 4 MiB",
         PcapError::NomError(..) | PcapError::OwnedNomError(..) => "it is damaged",
     };
     format!("{what}, after packet {packets}; capture again with tcpdump -w")
@@ -200,5 +200,149 @@ fn addresses(packet: &LaxSlicedPacket<'_>) -> Option<(IpAddr, IpAddr)> {
             Some((header.source_addr().into(), header.destination_addr().into()))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+
+    const SECOND: u32 = 1_700_000_000;
+
+    /// A packet with these bytes from a client to a server, as an Ethernet frame.
+    fn frame(number: u32, payload: &[u8]) -> Vec<u8> {
+        let builder = PacketBuilder::ethernet2([1; 6], [2; 6]);
+        let builder = builder.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let mut bytes = Vec::new();
+        builder.tcp(4000, 80, number, 1000).write(&mut bytes, payload).unwrap();
+        // The shortest frame has 60 bytes, some of which belong to no packet.
+        bytes.resize(bytes.len().max(60), 0);
+        bytes
+    }
+
+    /// The frame without the header of Ethernet, behind another one.
+    fn behind(header: &[u8], frame: &[u8]) -> Vec<u8> {
+        [header, &frame[14..]].concat()
+    }
+
+    /// A pcap file with a packet each quarter of a second.
+    fn pcap(magic: u32, units_per_s: u32, link: u32, packets: &[Vec<u8>]) -> Vec<u8> {
+        let words = [magic, 0x0004_0002, 0, 0, 262_144, link];
+        let mut file: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for (index, packet) in (0..).zip(packets) {
+            let length = packet.len() as u32;
+            for word in [SECOND, index * units_per_s / 4, length, length] {
+                file.extend_from_slice(&word.to_le_bytes());
+            }
+            file.extend_from_slice(packet);
+        }
+        file
+    }
+
+    /// A block of pcapng.
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let padded = body.len().next_multiple_of(4);
+        let length = (padded as u32 + 12).to_le_bytes();
+        let mut block = [&kind.to_le_bytes()[..], &length, body].concat();
+        block.resize(8 + padded, 0);
+        [block, length.to_vec()].concat()
+    }
+
+    /// The same as pcapng, whose times count in milliseconds.
+    fn pcapng(packets: &[Vec<u8>]) -> Vec<u8> {
+        let section = [0x1a2b_3c4d_u32.to_le_bytes(), [1, 0, 0, 0], [0xff; 4], [0xff; 4]].concat();
+        // Ethernet, no limit of length, and the option if_tsresol: 10^-3 s.
+        let interface =
+            [&[1, 0, 0, 0, 0, 0, 0, 0][..], &[9, 0, 1, 0, 3, 0, 0, 0], &[0; 4]].concat();
+        let mut file = [block(0x0a0d_0d0a, &section), block(1, &interface)].concat();
+        for (index, packet) in (0..).zip(packets) {
+            let at = u64::from(SECOND) * 1000 + index * 250;
+            let length = packet.len() as u32;
+            let words = [0, (at >> 32) as u32, at as u32, length, length];
+            let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            body.extend_from_slice(packet);
+            file.extend(block(6, &body));
+        }
+        file
+    }
+
+    fn packets() -> Vec<Vec<u8>> {
+        let all = b"GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 2\r\n\r\nxy";
+        let parts = [&all[..5], &all[5..30], &all[30..]];
+        let numbers = [7, 12, 37];
+        numbers.into_iter().zip(parts).map(|(number, part)| frame(number, part)).collect()
+    }
+
+    /// The paths and the milliseconds of the requests in a file, which has nothing else.
+    #[track_caller]
+    fn found(file: &[u8]) -> Vec<(String, u64)> {
+        let import = read(file, Some(80)).unwrap();
+        assert!(import.left_out.is_empty(), "{}", import.left_out);
+        let ms =
+            |request: &super::super::Imported| request.at_ns / 1_000_000 - u64::from(SECOND) * 1000;
+        import.requests.iter().map(|request| (request.path.clone(), ms(request))).collect()
+    }
+
+    #[test]
+    fn all_formats_and_links_give_the_same_requests_and_times() {
+        let expected = [("/a".to_owned(), 0), ("/b".to_owned(), 250)];
+        let packets = packets();
+        let with = |header: &[u8]| packets.iter().map(|frame| behind(header, frame)).collect();
+        let cooked = [[0; 14].as_slice(), &[8, 0]].concat();
+        let cooked_2 = [[8, 0].as_slice(), &[0; 18]].concat();
+        for (link, packets) in [
+            (1, packets.clone()),
+            (113, with(&cooked)),
+            (276, with(&cooked_2)),
+            (101, with(&[])),
+            (0, with(&[2, 0, 0, 0])),
+        ] {
+            for (magic, units_per_s) in [(0xa1b2_c3d4, 1_000_000), (0xa1b2_3c4d, 1_000_000_000)] {
+                assert_eq!(found(&pcap(magic, units_per_s, link, &packets)), expected, "{link}");
+            }
+        }
+        assert_eq!(found(&pcapng(&packets)), expected);
+    }
+
+    #[test]
+    fn other_ports_do_not_count() {
+        let import = read(&pcapng(&packets())[..], Some(81)).unwrap();
+        assert!(import.requests.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_cut_gives_what_is_in_it_and_says_so() {
+        let file = pcap(0xa1b2_c3d4, 1_000_000, 1, &packets());
+        let import = read(&file[..file.len() - 1], None).unwrap();
+        assert_eq!(import.requests.len(), 1);
+        assert!(import.left_out.to_string().contains("incomplete packets"), "{}", import.left_out);
+    }
+
+    #[test]
+    fn what_is_no_capture_is_named_with_the_remedy() {
+        for (file, said) in [
+            (&b""[..], "the file is empty"),
+            (b"GET / HTTP/1.1\r\n\r\n and what follows it", "no pcap or pcapng file"),
+            (&pcap(0xa1b2_c3d4, 1, 147, &packets()), "link type 147 are not known here"),
+        ] {
+            let complaint = read(file, None).unwrap_err();
+            assert!(complaint.contains(said), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_damaged_file_ends_the_program() {
+        for file in [pcap(0xa1b2_c3d4, 1_000_000, 1, &packets()), pcapng(&packets())] {
+            for at in 0..file.len() {
+                for byte in [0, 0x7f, 0xff] {
+                    let mut damaged = file.clone();
+                    damaged[at] = byte;
+                    let _ = read(&damaged[..], None);
+                }
+                let _ = read(&file[..at], None);
+            }
+        }
     }
 }

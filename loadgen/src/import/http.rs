@@ -1,6 +1,7 @@
 //! The HTTP/1.1 requests in what a client sent.
 
 use super::Imported;
+use crate::wire::http::{Method, header, path};
 
 /// Longest head; servers allow less.
 const HEAD_BYTES_MAX: usize = 1 << 20;
@@ -18,14 +19,6 @@ const OF_THE_MESSAGE: [&str; 7] = [
     "transfer-encoding",
     "trailer",
 ];
-
-/// Whether a text can be a method (RFC 9110, section 5.6.2).
-pub(super) fn is_method(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&byte))
-}
 
 /// The request at the beginning of some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,8 +42,9 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         }
         Ok(httparse::Status::Partial) | Err(_) => return Parsed::Invalid,
     };
-    let (Some(method), Some(path)) = (head.method, head.path) else { return Parsed::Invalid };
-    if !path.starts_with('/') {
+    let path = head.path.and_then(|text| path(text).ok());
+    let (Some(method), Some(path)) = (head.method, path) else { return Parsed::Invalid };
+    if method.parse::<Method>().is_err() {
         return Parsed::Invalid;
     }
     let value = |name: &str| {
@@ -70,24 +64,19 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         Body::Incomplete { needed } => return Parsed::Incomplete { needed: head_bytes + needed },
         Body::Invalid => return Parsed::Invalid,
     };
-    let request = Imported {
-        at_ns: 0,
-        method: method.to_owned(),
-        path: path.to_owned(),
-        headers: kept(head.headers),
-        body,
-    };
+    let request =
+        Imported { at_ns: 0, method: method.to_owned(), path, headers: kept(head.headers), body };
     Parsed::Request(request, head_bytes + body_bytes)
 }
 
 /// The headers that are those of the request, and not of one message.
 fn kept(headers: &[httparse::Header<'_>]) -> Vec<String> {
     let is_kept = |name: &str| !OF_THE_MESSAGE.contains(&name.to_ascii_lowercase().as_str());
-    let text = |header: &httparse::Header<'_>| {
-        // What is not a text cannot stand in a file of JSON.
-        str::from_utf8(header.value).ok().map(|value| format!("{}: {value}", header.name))
+    let line = |kept: &httparse::Header<'_>| {
+        let value = str::from_utf8(kept.value).ok()?;
+        header(&format!("{}: {value}", kept.name)).ok()
     };
-    headers.iter().filter(|header| is_kept(header.name)).filter_map(text).collect()
+    headers.iter().filter(|header| is_kept(header.name)).filter_map(line).collect()
 }
 
 /// The body at the beginning of some bytes.

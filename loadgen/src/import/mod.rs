@@ -15,12 +15,13 @@ mod left_out;
 mod nginx_log;
 mod tcp;
 
-use std::borrow::Cow;
 use std::io::BufRead;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
+
+use crate::wire::http::without_placeholders;
 
 pub(crate) use self::left_out::LeftOut;
 
@@ -94,11 +95,11 @@ impl Import {
 struct Line<'a> {
     at: f64,
     method: &'a str,
-    path: Cow<'a, str>,
+    path: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<Cow<'a, str>>,
+    headers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Cow<'a, str>>,
+    body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
 }
@@ -122,15 +123,6 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The text, in which no brace begins or ends a placeholder.
-fn without_placeholders(text: &str) -> Cow<'_, str> {
-    if text.contains(['{', '}']) {
-        text.replace('{', "{{").replace('}', "}}").into()
-    } else {
-        text.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +132,7 @@ mod tests {
         let request = |at_ns, body: &[u8]| Imported {
             at_ns,
             method: "POST".to_owned(),
-            path: "/a{b}".to_owned(),
+            path: "/a{b}{".to_owned(),
             headers: vec!["A: b".to_owned()],
             body: body.to_vec(),
         };
@@ -148,8 +140,8 @@ mod tests {
         let import = Import { requests, left_out: LeftOut::default() };
         assert_eq!(import.span_ns(), 250_000_000);
         let lines: Vec<String> = import.lines().collect();
-        let head = r#""method":"POST","path":"/a{{b}}","headers":["A: b"]"#;
-        assert_eq!(lines[0], format!(r#"{{"at":0.0,{head},"body":"{{{{}}}}"}}"#));
+        let head = r#""method":"POST","path":"/a{{b}}{","headers":["A: b"]"#;
+        assert_eq!(lines[0], format!(r#"{{"at":0.0,{head},"body":"{{}}"}}"#));
         assert_eq!(lines[1], format!(r#"{{"at":0.25,{head},"body_base64":"/w=="}}"#));
     }
 }

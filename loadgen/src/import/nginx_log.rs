@@ -9,8 +9,8 @@ use std::io::BufRead;
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 
-use super::http::is_method;
 use super::{Import, Imported};
+use crate::wire::http::{Method, path};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -66,19 +66,17 @@ fn request(line: &str) -> Result<Imported, &'static str> {
     let quoted = rest.split_once('"').map(|(_, rest)| unescaped(rest));
     let words = quoted.ok_or("lines without a request in quotation marks")?;
     let mut words = words.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let is_whole =
         words.next().is_some_and(|version| version.starts_with("HTTP/")) && words.next().is_none();
-    if !is_whole || !is_method(method) {
+    if !is_whole {
         return Err("lines whose request is not one of HTTP");
     }
-    if method == "CONNECT" || !path.starts_with('/') {
+    if method.parse::<Method>().is_err() || !target.starts_with('/') {
         return Err("requests without a path");
     }
-    if path.bytes().any(|byte| byte.is_ascii_control()) || !path.is_ascii() {
-        return Err("paths with bytes that a request cannot have");
-    }
-    let (method, path) = (method.to_owned(), path.to_owned());
+    let path = path(target).map_err(|_| "paths with bytes that a request cannot have")?;
+    let method = method.to_owned();
     Ok(Imported { at_ns, method, path, headers: Vec::new(), body: Vec::new() })
 }
 

@@ -4,6 +4,7 @@
 //!
 //! - Constant: the connections take turns. Request `k` of connection `c` of `n` is the run's
 //!   request `k * n + c`.
+//! - Timed: the same, at times that a file has.
 //! - Poisson: a connection's gaps are exponential, at an `n`th of the rate. All connections
 //!   together are Poisson at the whole rate (superposition). A rate that changes is a change of
 //!   time, by the [`Intensity`].
@@ -28,6 +29,8 @@ pub(crate) enum Arrival {
     Poisson,
     /// At equal distances.
     Constant,
+    /// At the times that they have in a file. No flag names this one.
+    Timed,
 }
 
 impl FromStr for Arrival {
@@ -47,6 +50,7 @@ impl fmt::Display for Arrival {
         formatter.pad(match self {
             Self::Poisson => "poisson",
             Self::Constant => "constant",
+            Self::Timed => "timed",
         })
     }
 }
@@ -77,7 +81,7 @@ impl Arrivals {
         self.next += 1;
         let connections = f64::from(self.connections);
         match self.arrival {
-            Arrival::Constant => {
+            Arrival::Constant | Arrival::Timed => {
                 intensity.time_of(k as f64 * connections + f64::from(self.connection))
             }
             Arrival::Poisson => {
@@ -95,7 +99,7 @@ impl Arrivals {
         let of_all = intensity.due_by(end_ns);
         match self.arrival {
             Arrival::Poisson => (of_all / connections - self.elapsed as f64 / ONE).max(0.0),
-            Arrival::Constant => {
+            Arrival::Constant | Arrival::Timed => {
                 let first = f64::from(self.connection);
                 let is_due = |k: f64| intensity.time_of(k * connections + first) < end_ns;
                 let next = self.next as f64;
@@ -114,7 +118,7 @@ impl Arrivals {
 
     /// Whether the gaps follow from the rate alone, and not from chance.
     pub(crate) fn is_regular(&self) -> bool {
-        self.arrival == Arrival::Constant
+        self.arrival != Arrival::Poisson
     }
 }
 

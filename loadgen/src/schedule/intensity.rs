@@ -6,17 +6,20 @@
 use std::time::Duration;
 
 use super::profile::RateProfile;
+use super::times::Times;
 
 /// Requests due over the time of a run, in nanoseconds from its start.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Intensity {
+pub(crate) enum Intensity {
     /// In order of time; the last segment has no end.
-    segments: Vec<Segment>,
+    Rates(Vec<Segment>),
+    /// Each request has its own time, and there are no more.
+    Times(Times),
 }
 
 /// A period in which the rate is a straight line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Segment {
+pub(crate) struct Segment {
     from_ns: f64,
     /// Requests due before it.
     before: f64,
@@ -61,23 +64,34 @@ impl Intensity {
                 }
                 segments.last(rates[rates.len() - 1].get());
             }
+            RateProfile::Timed(times) => return Self::Times(times.clone()),
         }
-        Self { segments: segments.done }
+        Self::Rates(segments.done)
     }
 
     /// When request number `number` (from 0, of all connections together) is due, in nanoseconds
-    /// from the start of the run.
+    /// from the start of the run. A request that does not exist is never due.
     pub(crate) fn time_of(&self, number: f64) -> u64 {
-        let after = self.segments.partition_point(|segment| segment.before <= number);
-        // Rounded up, so that no request is sent before its time.
-        self.segments[after.saturating_sub(1)].at_ns(number).ceil() as u64
+        match self {
+            Self::Rates(segments) => {
+                let after = segments.partition_point(|segment| segment.before <= number);
+                // Rounded up, so that no request is sent before its time.
+                segments[after.saturating_sub(1)].at_ns(number).ceil() as u64
+            }
+            Self::Times(times) => times.get(number as usize).unwrap_or(u64::MAX),
+        }
     }
 
     /// How many requests are due within the first `at_ns` nanoseconds, on average.
     pub(crate) fn due_by(&self, at_ns: u64) -> f64 {
-        let at_ns = at_ns as f64;
-        let after = self.segments.partition_point(|segment| segment.from_ns <= at_ns);
-        self.segments[after.saturating_sub(1)].due(at_ns)
+        match self {
+            Self::Rates(segments) => {
+                let at_ns = at_ns as f64;
+                let after = segments.partition_point(|segment| segment.from_ns <= at_ns);
+                segments[after.saturating_sub(1)].due(at_ns)
+            }
+            Self::Times(times) => times.due_by(at_ns) as f64,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! on the server.
 //!
 //! ```text
-//! RateProfile  the requested rate: 50k, 10k..50k, 10k,20k@5s
+//! RateProfile  the requested rate: 50k, 10k..50k, 10k,20k@5s, or the times of a file
 //! Intensity    the profile over a run's time: the requests due by a time, and the inverse
 //! Arrivals     one connection's share: request k is due where the intensity reaches its number
 //! Window       which intended times are measured
@@ -14,11 +14,13 @@ mod arrivals;
 mod intensity;
 mod profile;
 pub(crate) mod random;
+mod times;
 mod window;
 
 pub(crate) use self::arrivals::{Arrival, Arrivals};
 pub(crate) use self::intensity::Intensity;
 pub(crate) use self::profile::{Rate, RateProfile};
+pub(crate) use self::times::Times;
 pub(crate) use self::window::{Phase, Window};
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::times::Times;
+
 /// Lowest and highest rates: one request in a quarter of an hour, one each nanosecond.
 const RATE_MIN: f64 = 0.001;
 const RATE_MAX: f64 = 1e9;
@@ -67,6 +69,8 @@ pub(crate) enum RateProfile {
         rates: Vec<Rate>,
         each: Option<Duration>,
     },
+    /// Each request at a time of its own, which no flag has.
+    Timed(Times),
 }
 
 impl FromStr for RateProfile {
@@ -99,6 +103,7 @@ fn step(text: &str) -> Result<Duration, String> {
 impl fmt::Display for RateProfile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Timed(times) => write!(formatter, "mean {}", times.mean()),
             Self::Flat(rate) => rate.fmt(formatter),
             Self::Ramp(from, to) => write!(formatter, "{from}..{to}"),
             Self::Steps { rates, each } => {

@@ -14,15 +14,16 @@ use tempfile::TempDir;
 use crate::program::*;
 
 /// A server in a folder of its own, stopped with the test.
-struct HttpServer {
+pub(crate) struct HttpServer {
     child: Child,
     folder: TempDir,
     target: String,
 }
 
 impl HttpServer {
-    /// nginx with these locations, which logs method, path, status and length of the body.
-    fn nginx(locations: &str) -> Option<Self> {
+    /// nginx with these locations, which logs method, path, status and length of the body, or time
+    /// and path.
+    pub(crate) fn nginx(locations: &str) -> Option<Self> {
         let folder = test_needs::folder();
         // root: elsewhere than in its own folder, no user that nginx would become may read.
         let configuration = format!(
@@ -30,6 +31,7 @@ impl HttpServer {
             events {{ worker_connections 64; }}
             http {{
                 log_format short '$request_method $request_uri $status $http_content_length';
+                log_format timed '$msec $request_uri';
                 access_log log short; keepalive_requests 1000000; root .;
                 client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;
                 uwsgi_temp_path t; scgi_temp_path t;
@@ -61,12 +63,17 @@ impl HttpServer {
         Some(Self { child, folder, target })
     }
 
-    fn path(&self) -> &Path {
+    /// Where it listens.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file into the folder of the server; returns its path.
-    fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.path().join(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()

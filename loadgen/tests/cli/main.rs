@@ -14,6 +14,7 @@ mod open_loop;
 mod process;
 mod program;
 mod refusal;
+mod replay;
 mod search;
 mod server_process;
 mod servers;

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};
 use crate::slo;
+use crate::wire::http::Order;
 
 /// Most confirmations.
 const CONFIRMATIONS_MAX: u32 = 1_000;
@@ -49,6 +50,9 @@ impl TryFrom<SearchArgs> for SearchPlan {
         }
         if args.load.shape.rate.is_some() {
             return usage("--rate: a search chooses the rate; bound it with --from and --to");
+        }
+        if args.load.http.order == Some(Order::Timed) {
+            return usage("--order timed: a search chooses the rate; use another order");
         }
         let to = args.to.unwrap_or(Rate::per_s(f64::MAX));
         if args.from.is_some_and(|from| from > to) {

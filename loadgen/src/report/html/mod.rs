@@ -80,6 +80,9 @@ fn rate(record: &Record) -> String {
         format!(" of {} offered ({share:.1} %)", units::rate(offered))
     });
     let loop_of = match (&record.args.rate, &record.args.arrival) {
+        (Some(rate), Some(arrival)) if arrival == "timed" => {
+            format!("open loop, the times of the requests' file, {rate} requests/s")
+        }
         (Some(rate), Some(arrival)) => format!("open loop, {rate} requests/s, {arrival} arrivals"),
         _ => "closed loop: the latency is the service time".to_owned(),
     };

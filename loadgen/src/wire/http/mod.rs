@@ -43,4 +43,5 @@ pub(crate) use self::request::{Body, Method, RequestSpec, header, path};
 pub(crate) use self::request_file::RequestFile;
 pub(crate) use self::spec::{HttpOptions, HttpSpec, Requests};
 pub(crate) use self::statuses::ExpectedStatuses;
+pub(crate) use self::template::without_placeholders;
 pub(super) use self::traffic::HttpTraffic;

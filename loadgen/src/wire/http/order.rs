@@ -12,6 +12,8 @@ pub(crate) enum Order {
     /// All connections together take one after the other.
     #[default]
     Sequential,
+    /// The same, each at the time that it has in the file.
+    Timed,
     /// Every one equally often.
     Random,
     /// Every one as often as its weight says.
@@ -26,13 +28,14 @@ impl FromStr for Order {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "sequential" => Ok(Self::Sequential),
+            "timed" => Ok(Self::Timed),
             "random" => Ok(Self::Random),
             "weighted" => Ok(Self::Weighted),
             _ => match text.parse() {
                 Ok(KeyDistribution::Zipf(exponent)) => Ok(Self::Zipf(exponent)),
                 Err(why) if text.starts_with("zipf:") => Err(why),
                 _ => Err(format!(
-                    "'{text}' is no order; write sequential, random, weighted or zipf:0.99"
+                    "'{text}' is no order; write sequential, timed, random, weighted or zipf:0.99"
                 )),
             },
         }
@@ -43,6 +46,7 @@ impl fmt::Display for Order {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sequential => formatter.write_str("sequential"),
+            Self::Timed => formatter.write_str("timed"),
             Self::Random => formatter.write_str("random"),
             Self::Weighted => formatter.write_str("weighted"),
             Self::Zipf(exponent) => write!(formatter, "zipf:{exponent}"),
@@ -81,7 +85,7 @@ impl Chooser {
         let sampled = |distribution| Self::Sampled(KeySampler::new(distribution, count, 1));
         match order {
             _ if count == 1 => Self::One,
-            Order::Sequential => Self::Sequential { count: count.into(), repeats },
+            Order::Sequential | Order::Timed => Self::Sequential { count: count.into(), repeats },
             Order::Random => sampled(KeyDistribution::Uniform),
             Order::Zipf(exponent) => sampled(KeyDistribution::Zipf(exponent)),
             Order::Weighted => {
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_order_is_printed_as_it_is_written() {
-        for text in ["sequential", "random", "weighted", "zipf:0.99"] {
+        for text in ["sequential", "timed", "random", "weighted", "zipf:0.99"] {
             assert_eq!(text.parse::<Order>().unwrap().to_string(), text);
         }
         for (text, said) in [("uniform", "write sequential"), ("zipf:0", "'0' is no exponent")] {

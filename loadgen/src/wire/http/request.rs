@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::body_expectation::BodyExpectation;
 
 /// Longest body, as the longest payload of other protocols.
@@ -22,6 +25,8 @@ pub(crate) struct RequestSpec {
     pub(crate) is_chunked: bool,
     /// How often it is sent, beside the weights of the others; nothing if it is not given.
     pub(crate) weight: Option<u32>,
+    /// When it is due, in nanoseconds from the start of the run, if it has a time.
+    pub(crate) at_ns: Option<u64>,
     /// What its replies' bodies must be; nothing where that is the same for all requests.
     pub(crate) expect_body: Option<BodyExpectation>,
 }
@@ -36,6 +41,7 @@ impl RequestSpec {
             body: None,
             is_chunked: false,
             weight: None,
+            at_ns: None,
             expect_body: None,
         }
     }
@@ -116,6 +122,17 @@ impl Body {
         let bytes = fs::read(path)
             .map_err(|error| format!("read {shown}: {error}; name the file of a body"))?;
         Self { bytes, is_file: true }.within_bounds(&format!("the body in {shown}"))
+    }
+
+    /// The bytes that a text in base64 (RFC 4648) stands for.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that quotes the text.
+    pub(crate) fn of_base64(text: &str) -> Result<Self, String> {
+        let bytes = BASE64_STANDARD.decode(text);
+        let bytes = bytes.map_err(|error| format!("'{text}' is not base64: {error}"))?;
+        Self { bytes, is_file: true }.within_bounds("the body")
     }
 
     /// A value of `--http-body`: a text, or `@` and the path of a file.

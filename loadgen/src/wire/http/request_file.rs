@@ -4,6 +4,7 @@
 //! # a comment
 //! /a/path
 //! {"method": "POST", "path": "/x", "headers": {"A": "b"}, "body": "text", "weight": 3}
+//! {"at": 0.25, "method": "PUT", "path": "/x", "body_base64": "/w=="}
 //! ```
 //!
 //! A line that begins with `/` is the path of a `GET`. Any other is a JSON object.
@@ -12,13 +13,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::request::{Body, Method, RequestSpec, header, path};
 
 /// Most requests of a file.
-const REQUESTS_MAX: usize = 100_000;
+const REQUESTS_MAX: usize = 1_000_000;
+
+/// Latest time of a request: a year, as the longest run.
+const AT_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Most bytes of all bodies together: they stay in memory.
 const BODIES_BYTES_MAX: usize = 1 << 30;
@@ -35,11 +40,13 @@ pub(crate) struct RequestFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
+    at: Option<f64>,
     method: Option<String>,
     path: String,
     headers: Option<Headers>,
     body: Option<String>,
     body_file: Option<PathBuf>,
+    body_base64: Option<String>,
     #[serde(default)]
     chunked: bool,
     weight: Option<u32>,
@@ -127,15 +134,21 @@ fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
             values.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
         }
     };
-    let body = match (line.body, line.body_file) {
-        (Some(_), Some(_)) => return Err("it has body and body_file; leave one of them out".into()),
-        (Some(text), None) => Some(Body::of_text(&text)?),
+    let body = match (line.body, line.body_file, line.body_base64) {
+        (None, None, None) => None,
+        (Some(text), None, None) => Some(Body::of_text(&text)?),
         // As a path that is written in a file usually is: relative to that file.
-        (None, Some(name)) => {
+        (None, Some(name), None) => {
             Some(Body::of_file(&file.parent().unwrap_or(Path::new("")).join(name))?)
         }
-        (None, None) => None,
+        (None, None, Some(text)) => Some(Body::of_base64(&text)?),
+        _ => return Err("body, body_file, body_base64: leave all but one out".into()),
     };
+    let at_ns = line.at.map(|seconds| {
+        let at = Duration::try_from_secs_f64(seconds).ok();
+        let at_ns = at.filter(|at| *at <= AT_MAX).map(|at| at.as_nanos() as u64);
+        at_ns.ok_or(format!("at {seconds}: write the seconds from 0 to those of a year"))
+    });
     if line.weight == Some(0) {
         return Err("a weight must be at least 1".to_owned());
     }
@@ -146,6 +159,7 @@ fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
         body,
         is_chunked: line.chunked,
         weight: line.weight,
+        at_ns: at_ns.transpose()?,
         expect_body: line.expect_body.map(|text| text.parse()).transpose()?,
     })
 }
@@ -185,8 +199,11 @@ mod tests {
             ("{\"path\":\"/\",\"headers\":[\"A\"]}", "'A' is no header"),
             ("{\"path\":\"/\",\"headers\":{\"A b\":\"c\"}}", "'A b: c' is no header"),
             ("{\"path\":\"/\",\"weight\":0}", "at least 1"),
+            ("{\"path\":\"/\",\"at\":-1}", "at -1: write the seconds"),
+            ("{\"path\":\"/\",\"at\":1e300}", "write the seconds"),
+            ("{\"path\":\"/\",\"body_base64\":\"?\"}", "'?' is not base64"),
             ("{\"path\":\"/\",\"method\":\"A B\"}", "'A B' is no method"),
-            ("{\"path\":\"/\",\"body\":\"\",\"body_file\":\"x\"}", "leave one of them out"),
+            ("{\"path\":\"/\",\"body\":\"\",\"body_file\":\"x\"}", "leave all but one out"),
             ("{\"path\":\"/\",\"body_file\":\"/no/such\"}", "name the file of a body"),
             ("{\"path\":\"/\",\"expect_body\":\"x\"}", "'x' is no body to expect"),
         ] {

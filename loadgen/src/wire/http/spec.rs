@@ -136,14 +136,41 @@ impl HttpSpec {
         }
     }
 
+    /// When each request is due, in nanoseconds from the start of the run, if they have times.
+    pub(crate) fn times_ns(&self) -> Option<impl Iterator<Item = u64>> {
+        let times = self.source.iter().filter_map(|(_, request)| request.at_ns);
+        (self.order == Order::Timed).then_some(times)
+    }
+
     /// How many requests there are to choose from.
     pub(crate) fn count(&self) -> usize {
         self.requests.len()
     }
 }
 
-/// The order of the requests, which must be able to use weights if there are any.
+/// Whether each request has a time, and none an earlier one than the request before.
+fn check_times(requests: &Requests) -> Result<(), String> {
+    let mut before_ns = 0;
+    for (line, request) in requests.iter() {
+        let complain = |why: &str| {
+            Err(format!("--order timed: line {} of the requests {why}", line.unwrap_or_default()))
+        };
+        match request.at_ns {
+            None => return complain("has no time; write \"at\":0.25, in seconds, into each"),
+            Some(at_ns) if at_ns < before_ns => {
+                return complain("is earlier than the one before; sort them by \"at\"");
+            }
+            Some(at_ns) => before_ns = at_ns,
+        }
+    }
+    Ok(())
+}
+
+/// The order of the requests, which must be able to use weights if there are any, and times.
 fn order(options: &HttpOptions) -> Result<Order, String> {
+    if options.order == Some(Order::Timed) {
+        check_times(&options.requests)?;
+    }
     let weighted = options.requests.iter().find(|(_, request)| request.weight.is_some());
     match (options.order, weighted) {
         (None, Some(_)) => Ok(Order::Weighted),

@@ -260,6 +260,23 @@ fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// A text that has no placeholders and stands for this one.
+pub(crate) fn without_placeholders(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('{') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        match name_before_brace(rest.as_bytes()) {
+            Some(name) => {
+                out.extend(["{{", name, "}}"]);
+                rest = &rest[name.len() + 1..];
+            }
+            None => out.push('{'),
+        }
+    }
+    out + rest
+}
+
 /// The name that `text` begins with, if a closing brace is behind it.
 fn name_before_brace(text: &[u8]) -> Option<&str> {
     let end = text.iter().position(|&byte| byte == b'}')?;

@@ -51,7 +51,8 @@ impl HttpTraffic {
     pub(in crate::wire) fn new(spec: &Arc<HttpSpec>, seed: u64) -> Self {
         let count = spec.requests.len();
         // A sequence of requests uses one row for all of them, so that each meets each row.
-        let passes = if spec.order == Order::Sequential { count } else { 1 };
+        let is_sequence = matches!(spec.order, Order::Sequential | Order::Timed);
+        let passes = if is_sequence { count } else { 1 };
         let rows = spec.data.as_ref().map_or(1, |data| data.rows());
         let bytes_max = REFERENCE_BYTES_MAX / count;
         let weight = |number: u32| spec.requests[number as usize].weight;
