@@ -3,17 +3,17 @@
 use std::io::Read;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use super::clients::{
     address, ask, config, connect, connect_narrow, in_every_mode, limited, receive, with_timeouts,
 };
-use super::common::{eventually, read_to_end};
-use super::probe::{Does, Probed};
+use super::common::{TEST_TIMEOUT, eventually, read_to_end};
+use super::probe::{Does, Probe, Probed};
 use evshard::server::{
-    CloseReason, ConnectionHandle, Limits, PeerAddress, SendError, ServerConfig,
+    CloseReason, ConnectionHandle, Limits, PeerAddress, SendError, ServerConfig, Shard,
 };
 
 /// Sends all of it, and waits while there is no room.
@@ -302,4 +302,72 @@ fn memory_of_all_connections_together_is_bounded_by_the_limit_of_the_server() {
     });
     drop(clients);
     probed.expect_nothing_left();
+}
+
+/// Makes a shard do nothing until the result is dropped.
+fn hold_up(probed: &Probed) -> Sender<()> {
+    let (go_on, held_up) = channel();
+    let (begun, began) = channel();
+    let job = move |_: &mut Shard<'_, Probe>| {
+        begun.send(()).unwrap();
+        let _ = held_up.recv();
+    };
+    probed.sender.post(0, Box::new(job)).unwrap();
+    began.recv_timeout(TEST_TIMEOUT).unwrap();
+    go_on
+}
+
+/// Sends bytes one by one until the shard has no room for more; returns how many.
+fn fill(handle: &ConnectionHandle) -> usize {
+    let sends = (0..100_000).take_while(|at| handle.send(&[*at as u8]).is_ok()).count();
+    assert_eq!(handle.send(b"x"), Err(SendError::Full));
+    sends
+}
+
+#[test]
+fn a_close_is_not_refused_although_the_shard_has_no_room_and_follows_what_was_sent() {
+    for config in in_every_mode(1) {
+        let probed = Probed::start(&config, Does::default());
+        let clients: Vec<TcpStream> = (0..50).map(|_| connect(&probed.server)).collect();
+        let handles: Vec<ConnectionHandle> = (0..50).map(|_| probed.opened()).collect();
+        let go_on = hold_up(&probed);
+        let sent = fill(&handles[0]);
+        for handle in &handles {
+            handle.close().unwrap();
+            handle.close().unwrap();
+            assert_eq!(handle.send(b"after it"), Err(SendError::Closed));
+        }
+        drop(go_on);
+        let received: Vec<_> = clients.into_iter().map(|it| read_to_end(it).unwrap()).collect();
+        let mut lengths: Vec<usize> = received.iter().map(Vec::len).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths[..49], [0; 49]);
+        assert_eq!(lengths[49], sent);
+        let longest = received.iter().max_by_key(|bytes| bytes.len()).unwrap();
+        assert!(longest.iter().enumerate().all(|(at, byte)| *byte == at as u8));
+        for _ in &handles {
+            assert_eq!(probed.closed().1, CloseReason::Closed);
+        }
+        probed.expect_nothing_left();
+    }
+}
+
+#[test]
+fn an_abort_is_not_refused_although_the_shard_has_no_room_and_a_close_was_asked_for() {
+    for config in in_every_mode(1) {
+        let probed = Probed::start(&config, Does::default());
+        let client = connect(&probed.server);
+        let handle = probed.opened();
+        let go_on = hold_up(&probed);
+        fill(&handle);
+        handle.abort().unwrap();
+        handle.abort().unwrap();
+        handle.close().unwrap();
+        drop(go_on);
+        assert_eq!(probed.closed(), (handle.id(), CloseReason::Aborted, 0));
+        assert!(read_to_end(client).is_err(), "an abort is a reset");
+        assert_eq!(handle.abort(), Err(SendError::Closed));
+        assert_eq!(handle.close(), Err(SendError::Closed));
+        probed.expect_nothing_left();
+    }
 }

@@ -12,12 +12,14 @@ mod backpressure;
 mod closing;
 #[cfg(all(test, loom))]
 mod loom_models;
+mod unbounded;
 
 use crossbeam_queue::ArrayQueue;
 
 use crate::base::{Notifier, Wake};
 use backpressure::Backpressure;
 use closing::Closing;
+pub(in crate::server) use unbounded::UnboundedQueue;
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Handles: how other threads and shards send to a connection, and close it.
 //!
-//! A handle puts a command into the bounded lock-free queue of the connection's shard. Commands of
-//! one thread keep their order. What the handles of a connection have queued is bounded by the
-//! connection's limit, less what it had unsent when its shard last said so (`unsent.rs`). All of it
-//! counts against the memory limit of the server.
+//! A handle puts a command into the lock-free queue of the connection's shard. Commands of one
+//! thread keep their order. What the handles of a connection have queued is bounded by the
+//! connection's limit, less what it had unsent when its shard last said so (`state.rs`). All of it
+//! counts against the memory limit of the server. The sends that wait for a shard are bounded by
+//! [`SENDS_MAX`]. A close and an abort are not refused: each is queued once for a connection, so
+//! the connections bound them.
 
-mod unsent;
+mod state;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +19,12 @@ use super::shard_mut::SendError;
 use super::worker::Worker;
 use crate::base::{Notifier, Registry};
 use crate::server::memory::MemoryLimit;
-use crate::server::worker_queue::{Rejected, WorkerQueue};
-use unsent::HandleState;
+use crate::server::worker_queue::UnboundedQueue;
+use crate::sync::{AtomicU64, Ordering};
+use state::{Asked, HandleState};
 
-/// Commands that may wait for a shard.
-const COMMANDS_MAX: usize = 4096;
+/// Sends that may wait for a shard. Each may be one byte, and costs a hundred.
+const SENDS_MAX: u64 = 4096;
 /// Commands that a turn handles, so that connections do not wait for long.
 const COMMANDS_PER_TURN_MAX: usize = 256;
 
@@ -50,9 +53,11 @@ struct HandleShared {
     shard: Arc<ShardCommands>,
 }
 
-/// The queue of commands to a shard.
+/// The commands to a shard.
 struct ShardCommands {
-    queue: WorkerQueue<Command>,
+    queue: UnboundedQueue<Command>,
+    /// How many of them are sends.
+    sends: AtomicU64,
     memory: Arc<MemoryLimit>,
 }
 
@@ -86,9 +91,37 @@ impl Bytes {
 impl Drop for Command {
     fn drop(&mut self) {
         if let Action::Send(bytes) = &self.action {
-            self.to.state.release(bytes.len());
-            self.to.shard.memory.shrink(bytes.len(), 0);
+            self.to.release(bytes.len());
         }
+    }
+}
+
+impl HandleShared {
+    /// Acquires what a send of so many bytes needs, or nothing.
+    fn acquire(&self, bytes: usize) -> Result<(), SendError> {
+        let one_more = |sends| (sends < SENDS_MAX).then_some(sends + 1);
+        let sends = &self.shard.sends;
+        if sends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            return Err(SendError::Full);
+        }
+        let grown = self.state.try_acquire(bytes) && {
+            let grown = self.shard.memory.try_grow(0, bytes);
+            if !grown {
+                self.state.release(bytes);
+            }
+            grown
+        };
+        if !grown {
+            sends.fetch_sub(1, Ordering::Relaxed);
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    fn release(&self, bytes: usize) {
+        self.state.release(bytes);
+        self.shard.memory.shrink(bytes, 0);
+        self.shard.sends.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -109,9 +142,9 @@ impl ConnectionHandle {
     ///
     /// # Errors
     ///
-    /// [`SendError`]; nothing is sent then. [`SendError::Full`] also means that the commands to the
-    /// shard are too many. A caller either waits, skips, or [aborts](Self::abort) the connection of
-    /// a slow reader.
+    /// [`SendError`]; nothing is sent then. [`SendError::Full`] also means that too many sends of
+    /// handles wait for the shard. A caller either waits, skips, or [aborts](Self::abort) the
+    /// connection of a slow reader.
     pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.accept(bytes.len(), || Bytes::Copied(bytes.into()))
     }
@@ -125,56 +158,48 @@ impl ConnectionHandle {
         self.accept(bytes.len(), || Bytes::Shared(bytes.clone()))
     }
 
-    /// Closes the connection once everything is sent.
+    /// Closes the connection once everything is sent. Handles send nothing more to it: their sends
+    /// fail from now on. It is not refused for lack of room, and asking again changes nothing.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] if it is closed already, and [`SendError::Full`] if the commands to
-    /// the shard are too many.
+    /// [`SendError::Closed`] if the connection is closed already.
     pub fn close(&self) -> Result<(), SendError> {
-        self.command(Action::Close)
+        self.ask(Asked::Close, Action::Close)
     }
 
-    /// Resets the connection.
+    /// Resets the connection. What is not sent yet is discarded. It is not refused either.
     ///
     /// # Errors
     ///
     /// As [`close`](Self::close).
     pub fn abort(&self) -> Result<(), SendError> {
-        self.command(Action::Abort)
+        self.ask(Asked::Abort, Action::Abort)
+    }
+
+    fn ask(&self, asked: Asked, action: Action) -> Result<(), SendError> {
+        match self.shared.state.ask(asked) {
+            None => Err(SendError::Closed),
+            Some(is_first) if is_first => self.queue(action),
+            Some(_) => Ok(()),
+        }
     }
 
     fn accept(&self, len: usize, bytes: impl FnOnce() -> Bytes) -> Result<(), SendError> {
-        let HandleShared { state, shard, .. } = &*self.shared;
-        if !state.is_open() {
+        if !self.shared.state.takes_bytes() {
             return Err(SendError::Closed);
         }
         if len == 0 {
             return Ok(());
         }
-        if !state.try_acquire(len) {
-            return Err(SendError::Full);
-        }
-        if !shard.memory.try_grow(0, len) {
-            state.release(len);
-            return Err(SendError::Full);
-        }
-        // From here on the command's drop releases both.
-        self.command(Action::Send(bytes()))
+        self.shared.acquire(len)?;
+        // From here on the command's drop releases it.
+        self.queue(Action::Send(bytes()))
     }
 
-    fn command(&self, action: Action) -> Result<(), SendError> {
-        // Its drop releases what it acquired.
+    fn queue(&self, action: Action) -> Result<(), SendError> {
         let command = Command { to: self.shared.clone(), action };
-        if !self.is_open() {
-            return Err(SendError::Closed);
-        }
-        let pushed = self.shared.shard.queue.push(command);
-        self.shared.shard.queue.wake_worker(drop);
-        pushed.map_err(|rejected| match rejected {
-            Rejected::Full(_) => SendError::Full,
-            Rejected::Closed(_) => SendError::Closed,
-        })
+        if self.shared.shard.queue.push(command) { Ok(()) } else { Err(SendError::Closed) }
     }
 }
 
@@ -211,8 +236,9 @@ pub(super) struct Handles {
 impl Handles {
     /// The worker takes the commands until this is dropped.
     pub(super) fn new(worker: Notifier, memory: Arc<MemoryLimit>) -> Self {
-        let queue = WorkerQueue::new(COMMANDS_MAX, worker);
-        Self { commands: Arc::new(ShardCommands { queue, memory }), connections: Vec::new() }
+        let (queue, sends) = (UnboundedQueue::new(worker), AtomicU64::new(0));
+        let commands = Arc::new(ShardCommands { queue, sends, memory });
+        Self { commands, connections: Vec::new() }
     }
 
     /// A handle to an open connection, which may have `limit` unsent bytes.
@@ -266,7 +292,7 @@ impl Handles {
 /// No further command is accepted, and those that wait are dropped.
 impl Drop for Handles {
     fn drop(&mut self) {
-        self.commands.queue.close(drop);
+        self.commands.queue.close();
     }
 }
 
@@ -275,7 +301,6 @@ impl Worker {
     pub(super) fn take_commands(&mut self, registry: &mut Registry<Self>) -> u64 {
         self.shard.call.begin_for_shard();
         let commands = self.shard.handles.commands.clone();
-        // Handles do not wait for room.
         let taken = commands.queue.take(COMMANDS_PER_TURN_MAX, |command| {
             let id = command.to.id;
             let mut shard = self.shard.during(registry);
@@ -287,7 +312,7 @@ impl Worker {
                 Action::Abort => shard.choose(key, NextStep::Fail(CloseReason::Aborted)),
             }
         });
-        taken.items as u64
+        taken as u64
     }
 }
 

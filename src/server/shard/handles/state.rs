@@ -1,16 +1,27 @@
-//! What the handles of one connection share: whether it is open, how many bytes they may send, and
-//! how many answers are due.
+//! What the handles of one connection share: whether it is open or is to end, how many bytes they
+//! may send, and how many answers are due.
 //!
 //! Bytes that handles sent count from before they are queued to after the shard took them or
 //! dropped them. The shard adds what the connection has unsent. So both together are bounded,
 //! except for what the shard has just not added yet: at most as much again.
 
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
+
+/// What a handle asks of a connection, once for all of its handles.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Close = 1,
+    Abort = 2,
+}
+
+/// The connection is closed.
+const CLOSED: u8 = 4;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct HandleState {
-    is_open: AtomicBool,
+    /// What was asked for, and whether the connection is closed. Each bit is set once.
+    ends: AtomicU8,
     limit: u64,
     /// Bytes that are queued to the shard.
     queued: AtomicU64,
@@ -23,18 +34,30 @@ pub(super) struct HandleState {
 impl HandleState {
     pub(super) fn new(limit: usize) -> Self {
         let zero = || AtomicU64::new(0);
-        let (is_open, limit) = (AtomicBool::new(true), limit as u64);
-        Self { is_open, limit, queued: zero(), unsent: zero(), answers: zero() }
+        let (ends, limit) = (AtomicU8::new(0), limit as u64);
+        Self { ends, limit, queued: zero(), unsent: zero(), answers: zero() }
     }
 
     /// Whether the connection is open, as far as this thread knows.
     pub(super) fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Acquire)
+        self.ends.load(Ordering::Acquire) & CLOSED == 0
+    }
+
+    /// Handle: whether bytes may be sent: the connection is open, and no handle has ended it.
+    pub(super) fn takes_bytes(&self) -> bool {
+        self.ends.load(Ordering::Acquire) == 0
+    }
+
+    /// Handle: asks for an end of the connection. Returns whether it is the first to ask for that,
+    /// and must queue it; `None` if the connection is closed.
+    pub(super) fn ask(&self, asked: Asked) -> Option<bool> {
+        let before = self.ends.fetch_or(asked as u8, Ordering::AcqRel);
+        (before & CLOSED == 0).then_some(before & asked as u8 == 0)
     }
 
     /// Shard: the connection is closed.
     pub(super) fn close(&self) {
-        self.is_open.store(false, Ordering::Release);
+        self.ends.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
     /// Handle: acquires room for bytes, if there is enough.
@@ -108,7 +131,8 @@ mod tests {
     }
 }
 
-/// T13: a drain that finds no answer due finds what the answer sent.
+/// T13: a drain that finds no answer due finds what the answer sent. T14: an end that handles ask
+/// for is queued once.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
@@ -167,6 +191,49 @@ mod loom_models {
         mutation("an_answer_that_ends_relaxed");
         mutation("a_drain_that_looks_relaxed");
         mutation("a_drain_that_looks_at_what_is_queued_first");
+        mutation("an_ask_that_looks_before_it_sets");
+    }
+
+    type Ask = fn(&HandleState, Asked) -> Option<bool>;
+
+    /// Two handles ask for a close while the shard closes the connection. One at most queues it,
+    /// and one does if it was asked before the close. Nothing is sent after an ask.
+    fn model_of_ends(ask: Ask) {
+        loom::model(move || {
+            let state = Arc::new(HandleState::new(10));
+            let asking = thread::spawn({
+                let state = state.clone();
+                move || {
+                    let asked = ask(&state, Asked::Close);
+                    assert!(!state.takes_bytes());
+                    asked
+                }
+            });
+            let closing = thread::spawn({
+                let state = state.clone();
+                move || state.close()
+            });
+            let answers = [ask(&state, Asked::Close), asking.join().unwrap()];
+            closing.join().unwrap();
+            let queued = answers.iter().filter(|answer| **answer == Some(true)).count();
+            assert_eq!(queued, usize::from(answers != [None, None]), "once, or it was closed");
+            assert!(!state.is_open() && state.ask(Asked::Abort).is_none());
+        });
+    }
+
+    #[test]
+    fn loom_t14_an_end_that_handles_ask_for_is_queued_once() {
+        model_of_ends(HandleState::ask);
+    }
+
+    #[test]
+    #[ignore = "must fail"]
+    fn an_ask_that_looks_before_it_sets() {
+        model_of_ends(|state, asked| {
+            let before = state.ends.load(Ordering::Acquire);
+            state.ends.fetch_or(asked as u8, Ordering::AcqRel);
+            (before & CLOSED == 0).then_some(before & asked as u8 == 0)
+        });
     }
 
     /// A thread sends its answer and ends it. The shard, which has not taken it, looks meanwhile.
