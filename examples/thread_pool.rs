@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use evshard::server::{Answer, Connection, SendError, Server, ServerConfig, Service};
+use evshard::server::{Answer, Connection, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec};
 
 const USAGE: &str = "usage: thread_pool [--workers N] [--threads N] [--queue N] [ADDRESS:PORT]";
@@ -36,14 +36,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 struct Job {
     number: u64,
     task: Task,
-    /// While it is kept, the connection is open although it is silent.
+    /// While it is kept, the connection stays open although it is silent or its client has ended
+    /// its stream.
     answer: Answer,
-    requests: Arc<Requests>,
 }
-
-/// The requests of a connection: held by its session until the client ends its stream, and by each
-/// job. The last holder closes the connection.
-struct Requests;
 
 enum Task {
     Sleep(u64),
@@ -84,21 +80,10 @@ impl Job {
     /// Runs on a thread of the pool.
     fn run(self) {
         let text = format!("{} {}\n", self.number, self.task.run());
-        let connection = self.answer.handle();
-        if self.answer.send(text.as_bytes()) == Err(SendError::Full) {
-            // The client reads no answers. One that waits for it would hold up all others.
-            until_taken(|| connection.abort());
+        if self.answer.send(text.as_bytes()).is_err() {
+            // The client reads no answers, or has gone. To wait for it would hold up all others.
+            let _ = self.answer.handle().abort();
         }
-        if Arc::into_inner(self.requests).is_some() {
-            until_taken(|| connection.close());
-        }
-    }
-}
-
-/// Repeats a command while the queue of the shard is full, which the shard is about to empty.
-fn until_taken(command: impl Fn() -> Result<(), SendError>) {
-    while command() == Err(SendError::Full) {
-        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -127,36 +112,28 @@ struct Front {
     pool: SyncSender<Job>,
 }
 
-struct Session {
-    /// How many the client has made.
-    requests_made: u64,
-    /// Until the client ends its stream.
-    requests: Option<Arc<Requests>>,
-}
-
 impl Service for Front {
-    type Session = Session;
+    /// How many requests the client has made.
+    type Session = u64;
     type Message = ();
 
-    fn open(&mut self, _: &mut Connection<'_, Self>) -> Session {
-        Session { requests_made: 0, requests: Some(Arc::new(Requests)) }
+    fn open(&mut self, _: &mut Connection<'_, Self>) -> u64 {
+        0
     }
 
     fn receive(
         &mut self,
-        session: &mut Session,
+        requests: &mut u64,
         input: &[u8],
         connection: &mut Connection<'_, Self>,
     ) -> usize {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
-        let Some(requests) = &session.requests else { return input.len() };
-        session.requests_made += 1;
-        let number = session.requests_made;
+        *requests += 1;
+        let number = *requests;
         let refusal = match Task::parse(String::from_utf8_lossy(&input[..end]).trim_end()) {
             Err(error) => Some(format!("error: {error}")),
             Ok(task) => {
-                let (answer, requests) = (connection.answer_later(), requests.clone());
-                let job = Job { number, task, answer, requests };
+                let job = Job { number, task, answer: connection.answer_later() };
                 self.pool.try_send(job).err().map(|_| "busy".to_owned())
             }
         };
@@ -164,14 +141,6 @@ impl Service for Front {
             connection.send(format!("{number} {refusal}\n").as_bytes());
         }
         end + 1
-    }
-
-    /// Closes the connection, unless a job still has to answer.
-    fn end(&mut self, session: &mut Session, _: &[u8], connection: &mut Connection<'_, Self>) {
-        match session.requests.take().and_then(Arc::into_inner) {
-            Some(Requests) => connection.close(),
-            None => connection.pause(),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 
-use super::common::{MS, TEST_TIMEOUT};
+use super::common::{MS, TEST_TIMEOUT, read, usable_backends};
 use evshard::server::{AcceptMode, Drain, Limits, ListenAddress, Server, ServerConfig};
 use socket2::{Domain, Socket, Type};
 
@@ -34,6 +34,17 @@ pub(crate) fn limited(limits: Limits) -> ServerConfig {
 /// The same server in each accept mode.
 pub(crate) fn in_every_mode(workers: usize) -> impl Iterator<Item = ServerConfig> {
     AcceptMode::ALL.into_iter().map(move |accept| ServerConfig { accept, ..config(workers) })
+}
+
+/// The same server in each accept mode, and on each backend.
+pub(crate) fn in_every_mode_and_on_every_backend(
+    workers: usize,
+) -> impl Iterator<Item = ServerConfig> {
+    let on_backend = move |kind| {
+        let config = config(workers);
+        ServerConfig { base: config.base.backend(kind), ..config }
+    };
+    in_every_mode(workers).chain(usable_backends().map(on_backend))
 }
 
 pub(crate) fn address(server: &Server) -> SocketAddr {
@@ -74,7 +85,7 @@ pub(crate) fn receive(stream: &mut TcpStream, length: usize) -> Vec<u8> {
 /// Expects that nothing comes for a while, in which anything wrong would have come.
 pub(crate) fn expect_silence(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(200 * MS)).unwrap();
-    let error = stream.read(&mut [0]).expect_err("something came");
+    let error = read(&*stream, &mut [0]).expect_err("something came");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
 }

@@ -132,6 +132,7 @@ fn a_silent_peer_fails_the_dial_at_its_deadline() {
     let silent = Silent::new();
     let probed = Probed::start(&config(1), Does::default());
     let mut other = connect(&probed.server);
+    let _ = probed.opened();
     let start = Instant::now();
     for session in 1..=20 {
         dial(&probed, Dial::address(silent.address).deadline(300 * MS), session);

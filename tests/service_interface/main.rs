@@ -23,3 +23,4 @@ mod model;
 mod probe;
 mod sending;
 mod timers;
+mod until_answered;

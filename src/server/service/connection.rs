@@ -36,7 +36,7 @@ impl<'a, S: Service> Connection<'a, S> {
     }
 
     #[inline(always)]
-    pub(super) fn can_receive_more(&self) -> bool {
+    pub(super) fn can_receive_more(&mut self) -> bool {
         self.shard.shard.can_receive_more(self.key)
     }
 
@@ -159,13 +159,24 @@ impl<S: Service> Connection<'_, S> {
         self.shard.shard.choose(self.key, NextStep::Pause);
     }
 
+    /// Receives nothing until no [answer](Self::answer_later) is due any more, and then receives
+    /// again; at once if none is due. So a service answers one request at a time. If the peer has
+    /// ended its stream, the connection is closed instead, once everything is sent.
+    /// [`Shard::read`] and the other steps end the pause sooner. While answers are due, only the
+    /// drain timeout bounds it.
+    pub fn pause_until_answered(&mut self) {
+        self.shard.shard.choose(self.key, NextStep::PauseUntilAnswered);
+    }
+
     /// Receives again after a pause. After the peer has ended its stream, this closes the
     /// connection once everything is sent.
     pub fn read(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Read);
     }
 
-    /// Closes the connection once everything is sent; nothing more is received.
+    /// Closes the connection once everything is sent. Nothing more is received or sent: what
+    /// [answers](Self::answer_later) that are due send is discarded.
+    /// [`pause_until_answered`](Self::pause_until_answered) waits for them.
     pub fn close(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Close);
     }
@@ -185,8 +196,9 @@ impl<S: Service> Connection<'_, S> {
     }
 
     /// A handle for an answer that comes later, perhaps from another thread. Until it is dropped,
-    /// the drain and the idle deadline do not close the connection. Meanwhile the connection
-    /// receives further requests, unless it [pauses](Self::pause).
+    /// the drain and the idle deadline do not close the connection, nor does the end of the peer's
+    /// stream. Meanwhile the connection receives further requests, unless it
+    /// [pauses until it is answered](Self::pause_until_answered).
     pub fn answer_later(&mut self) -> Answer {
         self.shard.shard.answer_later(self.key)
     }

@@ -153,14 +153,15 @@ pub trait Service: Clone + Send + 'static {
     fn shard_timer(&mut self, _timer: TimerId, _token: u64, _shard: &mut Shard<'_, Self>) {}
 
     /// The peer has ended its stream; `rest` is the unconsumed input. By default the connection is
-    /// closed once everything is sent. [`Connection::pause`] keeps it open, to send more.
+    /// closed once no [answer](Connection::answer_later) is due and everything is sent.
+    /// [`Connection::pause`] keeps it open, to send more.
     fn end(
         &mut self,
         _session: &mut Self::Session,
         _rest: &[u8],
         connection: &mut Connection<'_, Self>,
     ) {
-        connection.close();
+        connection.pause_until_answered();
     }
 
     /// The server starts to drain, or the connection has reached its

@@ -81,6 +81,8 @@ pub(in crate::server) enum NextStep {
     PauseFor(Duration),
     /// Read nothing until another step is chosen.
     Pause,
+    /// Read nothing until no answer is due. Then read, or close if the peer has ended its stream.
+    PauseUntilAnswered,
     /// Close once everything is sent.
     Close,
     /// Close now, and discard what the callback sent.

@@ -129,7 +129,7 @@ impl ConnectionMut<'_> {
             Stage::Sending(NextStep::Continue) if self.reads_while_sending && !self.ended => {
                 self.begin_reading();
             }
-            Stage::Sending(_) | Stage::Paused => {
+            Stage::Sending(_) | Stage::Paused | Stage::AwaitingAnswers(_) => {
                 self.free_timer();
                 self.watch_writable();
             }
@@ -484,6 +484,9 @@ impl ConnectionMut<'_> {
         if closes && !matches!(next_step, NextStep::Fail(_)) {
             return;
         }
+        if next_step == NextStep::PauseUntilAnswered {
+            return self.pause_until_answered();
+        }
         let reads_on = next_step == NextStep::Read && self.reads_while_sending && !self.ended;
         if self.pending.is_some() && !reads_on {
             self.begin_sending(next_step);
@@ -508,8 +511,28 @@ impl ConnectionMut<'_> {
                 self.free_writable();
                 self.stop_reading(Stage::Paused);
             }
+            NextStep::PauseUntilAnswered => self.pause_until_answered(),
             NextStep::Close => self.finish(CloseReason::Closed),
             NextStep::Fail(reason) => self.fail(reason),
+        }
+    }
+
+    fn pause_until_answered(&mut self) {
+        let key = self.key;
+        let stage = match self.worker.shard.handles.await_answers(key) {
+            Some(wait) => Stage::AwaitingAnswers(wait),
+            // It was answered during the callback, which left input.
+            None if self.unconsumed.is_some() => Stage::Paused,
+            None => return self.apply(self.step_after_answers()),
+        };
+        self.stop_reading(stage);
+        if self.pending.is_some() {
+            self.watch_writable();
+        } else {
+            self.free_writable();
+        }
+        if self.is_open() && stage == Stage::Paused {
+            self.shard().read_later(key);
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) enum Stage {
     Pausing,
     /// Reads nothing until its service chooses to, or closes it.
     Paused,
+    /// Reads nothing until the wait with this number is over: no answer is due.
+    AwaitingAnswers(u32),
     /// Is closed once no callback runs.
     Closing(CloseReason),
 }
@@ -152,6 +154,11 @@ impl ConnectionState {
     pub(super) fn takes_output(&self) -> bool {
         let closes = matches!(self.stage, Stage::Closing(_) | Stage::Sending(NextStep::Close));
         !closes && self.output_end == OutputEnd::Open
+    }
+
+    /// The step that follows once no answer is due.
+    pub(super) fn step_after_answers(&self) -> NextStep {
+        if self.ended { NextStep::Close } else { NextStep::Read }
     }
 
     /// Whether small output of a callback is collected. What is sent after the end of the output is

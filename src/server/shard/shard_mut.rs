@@ -99,13 +99,27 @@ impl ShardMut<'_> {
 
     /// Whether the callback of a connection may get more input: the connection reads on.
     #[inline]
-    pub(in crate::server) fn can_receive_more(&self, key: usize) -> bool {
+    pub(in crate::server) fn can_receive_more(&mut self, key: usize) -> bool {
         let (call, connection) = (&self.state.call, self.connection(key));
         let reads_on = call.collects
             || connection.reads_while_sending
             // Nothing can be added to its output.
             || connection.output_end != OutputEnd::Open;
-        call.next_step == NextStep::Continue && reads_on
+        reads_on && (call.next_step == NextStep::Continue || self.need_not_pause(key))
+    }
+
+    /// Whether the next step lets the connection read on; it is given up then.
+    #[cold]
+    fn need_not_pause(&mut self, key: usize) -> bool {
+        let reads_on = match self.state.call.next_step {
+            NextStep::Continue | NextStep::Read => true,
+            NextStep::PauseUntilAnswered => !self.state.handles.awaits_output(key),
+            _ => false,
+        };
+        if reads_on {
+            self.state.call.next_step = NextStep::Continue;
+        }
+        reads_on
     }
 
     /// Chooses the next step of a connection: at once, or after its callback if it has one now.
@@ -128,13 +142,18 @@ impl ShardMut<'_> {
             (NextStep::Read, Stage::Sending(_)) => {
                 self.connection_mut(key).stage = Stage::Sending(NextStep::Read);
             }
-            (NextStep::Read, Stage::Paused | Stage::Pausing) => {
-                self.connection_mut(key).resumes = true;
-                self.list(key);
+            (NextStep::Read, Stage::Paused | Stage::Pausing | Stage::AwaitingAnswers(_)) => {
+                self.read_later(key);
             }
             (NextStep::Close, _) => self.begin_sending_or_close(key, NextStep::Close),
             _ => {}
         }
+    }
+
+    /// Reads again once no callback runs.
+    pub(super) fn read_later(&mut self, key: usize) {
+        self.connection_mut(key).resumes = true;
+        self.list(key);
     }
 
     /// Reads nothing from now on.
@@ -349,6 +368,14 @@ impl ShardMut<'_> {
     pub(in crate::server) fn handle(&mut self, key: usize) -> ConnectionHandle {
         let (id, limit) = (self.id(key), self.state.limits.connection_bytes);
         self.state.handles.handle(key, id, limit)
+    }
+
+    /// The wait with this number is over. It was given up if another step was chosen meanwhile.
+    pub(super) fn answered(&mut self, key: usize, wait: u32) {
+        let connection = self.connection(key);
+        if connection.stage == Stage::AwaitingAnswers(wait) {
+            self.choose(key, connection.step_after_answers());
+        }
     }
 
     pub(in crate::server) fn answer_later(&mut self, key: usize) -> Answer {

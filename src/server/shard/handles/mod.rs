@@ -4,9 +4,11 @@
 //! thread keep their order. What the handles of a connection have queued is bounded by the
 //! connection's limit, less what it had unsent when its shard last said so (`state.rs`). All of it
 //! counts against the memory limit of the server. The sends that wait for a shard are bounded by
-//! [`SENDS_MAX`]. A close and an abort are not refused: each is queued once for a connection, so
+//! [`SENDS_MAX`]. A close, an abort and the end of the last answer are not refused. The first two
+//! are queued once for a connection, the third once for each wait of its shard (`answers.rs`). So
 //! the connections bound them.
 
+mod answers;
 mod state;
 
 use std::fmt;
@@ -40,8 +42,9 @@ pub struct ConnectionHandle {
 
 /// An answer that its service owes: a [`ConnectionHandle`] that also keeps the connection open.
 ///
-/// While a connection has answers due, the drain does not take it for quiet, and the idle deadline
-/// does not end it. Dropping the answer ends that, sent or not.
+/// While a connection has answers due, the drain does not take it for quiet, and neither the idle
+/// deadline nor the [end](crate::server::Service::end) of its peer's stream closes it, unless its
+/// service does. Dropping the answer ends that, sent or not. The drain timeout bounds it.
 #[must_use = "dropping it says that no answer comes"]
 pub struct Answer {
     handle: ConnectionHandle,
@@ -71,6 +74,8 @@ enum Action {
     Send(Bytes),
     Close,
     Abort,
+    /// The wait with this number is over: no answer is due any more.
+    Answered(u32),
 }
 
 enum Bytes {
@@ -222,7 +227,10 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.handle.shared.state.answer_ended();
+        if let Some(wait) = self.handle.shared.state.answers.end() {
+            // If the connection is gone, so is the wait.
+            let _ = self.handle.queue(Action::Answered(wait));
+        }
     }
 }
 
@@ -261,7 +269,7 @@ impl Handles {
     /// The same, for an answer.
     pub(super) fn answer(&mut self, key: usize, id: ConnectionId, limit: usize) -> Answer {
         let handle = self.handle(key, id, limit);
-        handle.shared.state.answer_begins();
+        handle.shared.state.answers.begin();
         Answer { handle }
     }
 
@@ -272,6 +280,22 @@ impl Handles {
     /// Whether a connection has answers due, or bytes of handles that the shard has not taken.
     pub(super) fn awaits_output(&self, key: usize) -> bool {
         self.shared(key).is_some_and(|shared| shared.state.awaits_output())
+    }
+
+    /// Begins to wait until no answer of a connection is due, and what answers have sent is taken.
+    /// Then [`Action::Answered`] follows with the number of the wait. `None` if it is so already.
+    pub(super) fn await_answers(&self, key: usize) -> Option<u32> {
+        let shared = self.connections.get(key)?.as_ref()?;
+        let (wait, is_notified) = shared.state.answers.wait();
+        if !is_notified {
+            if !shared.state.has_queued() {
+                return None;
+            }
+            // It comes after what is queued.
+            let (to, action) = (shared.clone(), Action::Answered(wait));
+            self.commands.queue.push(Command { to, action });
+        }
+        Some(wait)
     }
 
     /// A connection has so many unsent bytes, which its handles must take into account.
@@ -310,6 +334,7 @@ impl Worker {
                 Action::Send(Bytes::Shared(bytes)) => shard.send_shared_accepted(key, bytes),
                 Action::Close => shard.choose(key, NextStep::Close),
                 Action::Abort => shard.choose(key, NextStep::Fail(CloseReason::Aborted)),
+                Action::Answered(wait) => shard.answered(key, *wait),
             }
         });
         taken as u64

@@ -5,6 +5,7 @@
 //! dropped them. The shard adds what the connection has unsent. So both together are bounded,
 //! except for what the shard has just not added yet: at most as much again.
 
+use super::answers::DueAnswers;
 use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// What a handle asks of a connection, once for all of its handles.
@@ -27,15 +28,14 @@ pub(super) struct HandleState {
     queued: AtomicU64,
     /// Bytes that the connection has unsent, as its shard last said. It orders nothing.
     unsent: AtomicU64,
-    /// Answers that are due.
-    answers: AtomicU64,
+    pub(super) answers: DueAnswers,
 }
 
 impl HandleState {
     pub(super) fn new(limit: usize) -> Self {
         let zero = || AtomicU64::new(0);
         let (ends, limit) = (AtomicU8::new(0), limit as u64);
-        Self { ends, limit, queued: zero(), unsent: zero(), answers: zero() }
+        Self { ends, limit, queued: zero(), unsent: zero(), answers: DueAnswers::new() }
     }
 
     /// Whether the connection is open, as far as this thread knows.
@@ -81,24 +81,15 @@ impl HandleState {
         self.unsent.store(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn answer_begins(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// After everything that the answer sent was queued.
-    pub(super) fn answer_ended(&self) {
-        self.answers.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Shard: whether an answer is due. If not, all that answers sent is queued already.
-    fn is_answer_due(&self) -> bool {
-        self.answers.load(Ordering::Acquire) > 0
+    /// Shard: whether bytes of handles are queued.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queued.load(Ordering::Acquire) > 0
     }
 
     /// Shard: whether an answer is due, or anything is queued.
     pub(super) fn awaits_output(&self) -> bool {
         // In this order: an answer is queued before it ends.
-        self.is_answer_due() || self.queued.load(Ordering::Acquire) > 0
+        self.answers.is_due() || self.has_queued()
     }
 }
 
@@ -131,65 +122,20 @@ mod tests {
     }
 }
 
-/// T13: a drain that finds no answer due finds what the answer sent. T14: an end that handles ask
-/// for is queued once.
+/// T13: output is awaited until the shard has taken it. T14: an end that handles ask for is queued
+/// once.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
-    use loom::sync::atomic::AtomicU32;
     use loom::thread;
 
     use super::*;
 
-    type End = fn(&HandleState);
     type Look = fn(&HandleState) -> bool;
-
-    /// A thread queues its answer, here a relaxed store, and ends it. The shard drains.
-    fn model(end: End, look: Look) {
-        loom::model(move || {
-            let shared = Arc::new((HandleState::new(10), AtomicU32::new(0)));
-            shared.0.answer_begins();
-            let answering = thread::spawn({
-                let shared = shared.clone();
-                move || {
-                    shared.1.store(1, Ordering::Relaxed);
-                    end(&shared.0);
-                }
-            });
-            if !look(&shared.0) {
-                let queued = shared.1.load(Ordering::Relaxed);
-                assert_eq!(queued, 1, "the connection is closed before its answer");
-            }
-            answering.join().unwrap();
-            assert!(!shared.0.is_answer_due());
-        });
-    }
-
-    #[test]
-    fn loom_t13_a_drain_that_finds_no_answer_due_finds_what_was_sent() {
-        model(HandleState::answer_ended, HandleState::is_answer_due);
-    }
-
-    #[test]
-    #[ignore = "must fail"]
-    fn an_answer_that_ends_relaxed() {
-        let end = |state: &HandleState| {
-            state.answers.fetch_sub(1, Ordering::Relaxed);
-        };
-        model(end, HandleState::is_answer_due);
-    }
-
-    #[test]
-    #[ignore = "must fail"]
-    fn a_drain_that_looks_relaxed() {
-        model(HandleState::answer_ended, |state| state.answers.load(Ordering::Relaxed) > 0);
-    }
 
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("an_answer_that_ends_relaxed");
-        mutation("a_drain_that_looks_relaxed");
         mutation("a_drain_that_looks_at_what_is_queued_first");
         mutation("an_ask_that_looks_before_it_sets");
     }
@@ -240,12 +186,12 @@ mod loom_models {
     fn model_of_awaited_output(look: Look) {
         loom::model(move || {
             let state = Arc::new(HandleState::new(10));
-            state.answer_begins();
+            state.answers.begin();
             let answering = thread::spawn({
                 let state = state.clone();
                 move || {
                     assert!(state.try_acquire(3));
-                    state.answer_ended();
+                    assert_eq!(state.answers.end(), None);
                 }
             });
             assert!(look(&state), "the connection is closed before its answer is taken");
@@ -263,7 +209,7 @@ mod loom_models {
     #[ignore = "must fail"]
     fn a_drain_that_looks_at_what_is_queued_first() {
         model_of_awaited_output(|state| {
-            state.queued.load(Ordering::Acquire) > 0 || state.is_answer_due()
+            state.queued.load(Ordering::Acquire) > 0 || state.answers.is_due()
         });
     }
 
