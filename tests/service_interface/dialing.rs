@@ -1,5 +1,6 @@
 //! Dialing peers of every kind. Each dial has one outcome, with its session, and leaves nothing.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
@@ -15,7 +16,10 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::clients::{ask, config, connect, in_every_mode, receive, with_timeouts};
 use super::common::{MS, TEST_TIMEOUT, eventually, read_to_end};
 use super::probe::{Does, Event, Probed};
-use evshard::server::{CloseReason, ConnectError, Dial, DialError, Drain, ServerConfig};
+use evshard::server::{
+    CloseReason, ConnectError, ConnectionId, Dial, DialError, Drain, ProxyMode, ProxyProtocol,
+    ServerConfig,
+};
 
 /// A listener whose backlog is full, with what fills it: a connect to it gets no answer.
 pub(crate) struct Silent {
@@ -342,6 +346,86 @@ fn a_dial_in_a_drain_succeeds_before_the_timeout() {
     assert_eq!(read_to_end(peer).unwrap(), b"the last words");
     let total = drained.join().unwrap().total();
     assert_eq!((total.dials, total.dials_failed, total.open), (1, 0, 0));
+}
+
+#[test]
+fn a_connection_that_begins_in_a_drain_is_notified_of_it_once() {
+    for config in in_every_mode(2) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let trusted = vec!["127.0.0.0/8".parse().unwrap()];
+        let proxy = ProxyProtocol { mode: ProxyMode::Require, trusted };
+        let does = Does {
+            close: Box::new(move |session, _, shard| {
+                if session == 0 {
+                    shard.dial(Dial::address(address), 1);
+                }
+            }),
+            drain: Box::new(|connection| connection.send(b"drains")),
+            ..Does::default()
+        };
+        let probed = Probed::start(&ServerConfig { proxy, ..config }, does);
+        let mut client = connect(&probed.server);
+        client.write_all(b"PROXY ").unwrap();
+        eventually("a part of its header is read", || probed.server.stats().total().reads > 0);
+        let Probed { server, events, .. } = probed;
+        let drained = thread::spawn(move || server.drain().unwrap());
+        let mut begun = 0;
+        while begun < 2 {
+            let event = events.recv_timeout(TEST_TIMEOUT).unwrap();
+            begun += u32::from(matches!(event, Event::BeginDrain(_)));
+        }
+        client.write_all(b"UNKNOWN\r\n").unwrap();
+        assert_eq!(receive(&mut client, 6), b"drains");
+        drop(client);
+        let mut peer = with_timeouts(listener.accept().unwrap().0);
+        assert_eq!(receive(&mut peer, 6), b"drains");
+        assert_eq!(read_to_end(peer).unwrap(), b"");
+        drained.join().unwrap();
+        let mut calls: HashMap<ConnectionId, [u32; 2]> = HashMap::new();
+        for event in events {
+            match event {
+                Event::Opened(handle) | Event::Connected(handle, _) => {
+                    calls.entry(handle.id()).or_default()[0] += 1;
+                }
+                Event::Drained(id) => calls.entry(id).or_default()[1] += 1,
+                _ => {}
+            }
+        }
+        assert!(calls.len() == 2 && calls.values().all(|calls| *calls == [1, 1]), "{calls:?}");
+    }
+}
+
+/// Each dial at the end is refused, and reported. One that a service begins again for each refusal
+/// ends with it.
+#[test]
+fn what_the_last_callbacks_dial_is_reported_as_refused() {
+    for redials in [false, true] {
+        let does = Does {
+            stop: Box::new(|shard| {
+                shard.dial(Dial::unix("/nowhere"), 9);
+            }),
+            dial_failed: Box::new(move |session, shard| {
+                if redials {
+                    shard.dial(Dial::unix("/nowhere"), session + 1);
+                }
+            }),
+            ..Does::default()
+        };
+        let probed = Probed::start(&config(2), does);
+        let total = probed.server.drain().unwrap().total();
+        let events: Vec<Event> = probed.events.iter().collect();
+        let stops = events.iter().filter(|event| matches!(event, Event::Stopped(_))).count();
+        let failed: Vec<u64> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::DialFailed(DialError::Draining, session) => Some(*session),
+                _ => None,
+            })
+            .collect();
+        assert_eq!((stops, failed), (2, vec![9, 9]));
+        assert_eq!((total.dials_failed, total.open), (2, 0));
+    }
 }
 
 /// A service that dials again whenever a connection or a dial ends, as a pool does.

@@ -55,6 +55,7 @@ pub(crate) struct Does {
     pub(crate) dial_failed: OnDialFailed,
     pub(crate) close: OnClose,
     pub(crate) background: OnBackground,
+    pub(crate) stop: OnShard,
 }
 
 impl Default for Does {
@@ -76,6 +77,7 @@ impl Default for Does {
             dial_failed: Box::new(|_, _| {}),
             close: Box::new(|_, _, _| {}),
             background: Box::new(|_| Background::Done),
+            stop: Box::new(|_| {}),
         }
     }
 }
@@ -189,6 +191,7 @@ impl Service for Probe {
 
     fn stop(&mut self, shard: &mut Shard<'_, Self>) {
         self.report(Event::Stopped(shard.index()));
+        (self.does.stop)(shard);
     }
 }
 

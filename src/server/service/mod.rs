@@ -104,7 +104,8 @@ pub trait Service: Clone + Send + 'static {
     /// A connection begins that the service [dialed](Shard::dial). With TLS the handshake is done.
     fn connected(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
-    /// A [dial](Shard::dial) led to no connection.
+    /// A [dial](Shard::dial) led to no connection. For what [`stop`](Self::stop) dials this is called
+    /// after it, with [`DialError::Draining`]. What this dials then has no outcome any more.
     fn dial_failed(
         &mut self,
         _session: Self::Session,
@@ -166,7 +167,8 @@ pub trait Service: Clone + Send + 'static {
 
     /// The server starts to drain, or the connection has reached its
     /// [maximum age](super::Limits::age). A service may notify its peer, or close. A connection
-    /// that is quiet is closed soon after.
+    /// that is quiet is closed soon after. For one that begins in the drain this is called right
+    /// after [`open`](Self::open) or [`connected`](Self::connected).
     fn drain(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
     /// The connection is closed, for whatever reason.
@@ -189,6 +191,6 @@ pub trait Service: Clone + Send + 'static {
     /// The server starts to drain. Called before [`drain`](Self::drain) of the connections.
     fn begin_drain(&mut self, _shard: &mut Shard<'_, Self>) {}
 
-    /// The shard ends. It has no connections any more.
+    /// The shard ends. It has no connections any more, and a dial fails.
     fn stop(&mut self, _shard: &mut Shard<'_, Self>) {}
 }

@@ -408,14 +408,16 @@ impl ConnectionMut<'_> {
 
 /// Calling.
 impl ConnectionMut<'_> {
-    /// Calls the service for a new connection.
-    fn open(&mut self) {
-        if self.dialed() {
-            return;
-        }
+    /// Calls the service for a new connection, and again if that drains already.
+    pub(super) fn open(&mut self) {
         let key = self.key;
-        let opened = self.call(|host, shard| host.open(shard, key));
-        self.apply_or_fail(opened);
+        if !self.dialed() {
+            let opened = self.call(|host, shard| host.open(shard, key));
+            self.apply_or_fail(opened);
+        }
+        if self.is_open() && self.worker.shard.drains(key) {
+            self.begin_draining();
+        }
     }
 
     /// Calls the service because the server drains.

@@ -125,6 +125,11 @@ impl ShardState {
         }
     }
 
+    /// Whether a connection drains: with its server, or because of its age.
+    pub(super) fn drains(&self, key: usize) -> bool {
+        self.draining.is_some() || self.ages.as_ref().is_some_and(|ages| ages.is_draining(key))
+    }
+
     /// Changes the limits and the TLS of what begins from now on, how long a connection drains that
     /// reached its maximum age, and when a callback is slow.
     ///

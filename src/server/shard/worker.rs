@@ -96,10 +96,14 @@ impl Worker {
         worker.shard.stats.core = pinned.map(|core| core.id);
         worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
-        // Dials that were refused at last, and what other shards posted before they ended.
+        // All dials are refused by now. Those of each step are reported after it. A service may dial
+        // again then, but not for ever: what is left at the end has no result.
         worker.start_dials(base.registry());
+        // What other shards posted before they ended.
         worker.take_last_messages(base.registry());
+        worker.start_dials(base.registry());
         worker.call_for_shard(base.registry(), |host, shard| host.stop(shard));
+        worker.start_dials(base.registry());
         Ok(worker.results(base.registry()))
     }
 

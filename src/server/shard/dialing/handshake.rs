@@ -15,7 +15,7 @@ impl ConnectionMut<'_> {
             return;
         }
         let Some((client, name)) = self.worker.shard.dials.dials[dial].dial.tls.clone() else {
-            self.dialed();
+            self.open();
             return;
         };
         match client.connection(&name) {
