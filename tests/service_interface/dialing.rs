@@ -17,8 +17,8 @@ use super::clients::{ask, config, connect, in_every_mode, receive, with_timeouts
 use super::common::{MS, TEST_TIMEOUT, eventually, read_to_end};
 use super::probe::{Does, Event, Probed};
 use evshard::server::{
-    CloseReason, ConnectError, ConnectionId, Dial, DialError, Drain, ProxyMode, ProxyProtocol,
-    ServerConfig,
+    CloseReason, ConnectError, ConnectionId, Dial, DialError, DialId, Drain, ProxyMode,
+    ProxyProtocol, ServerConfig,
 };
 
 /// A listener whose backlog is full, with what fills it: a connect to it gets no answer.
@@ -299,6 +299,27 @@ fn a_cancelled_dial_returns_its_session_at_each_stage_and_has_no_outcome() {
     assert_eq!(ask(&mut peer, b"open"), b"open");
     drop(peer);
     expect_counts(&probed, 5, 0);
+}
+
+#[test]
+fn the_id_of_a_dial_names_none_on_another_shard() {
+    let silent = Silent::new();
+    let address = silent.address;
+    let probed = Probed::start(&config(2), Does::default());
+    let start = |shard| {
+        probed.on_shard(shard, move |shard| {
+            (0..3).map(|at| shard.dial(Dial::address(address), at)).collect::<Vec<_>>()
+        })
+    };
+    let ids = [start(0), start(1)];
+    let cancel = |shard, ids: &[DialId]| {
+        let ids = ids.to_vec();
+        probed.on_shard(shard, move |shard| {
+            ids.into_iter().filter_map(|id| shard.cancel_dial(id)).collect::<Vec<u64>>()
+        })
+    };
+    assert_eq!([cancel(0, &ids[1]), cancel(1, &ids[0])], <[Vec<u64>; 2]>::default());
+    assert_eq!([cancel(0, &ids[0]), cancel(1, &ids[1])], [vec![0, 1, 2], vec![0, 1, 2]]);
 }
 
 #[test]

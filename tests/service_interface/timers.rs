@@ -1,14 +1,15 @@
 //! Timers of connections and of shards.
 
 use std::collections::HashMap;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clients::{ask, config, connect};
 use super::common::{MS, TEST_TIMEOUT, eventually};
-use super::probe::{Does, Event, Probed};
-use evshard::server::{Drain, ServerConfig};
+use super::probe::{Does, Event, Probe, Probed};
+use evshard::server::{Drain, ServerConfig, Shard, TimerId};
 
 fn timer(probed: &Probed) -> u64 {
     probed.next(|event| match event {
@@ -119,6 +120,53 @@ fn timers_end_with_their_connection() {
     thread::sleep(200 * MS);
     for event in probed.events.try_iter() {
         assert!(!matches!(event, Event::Timer(..)), "{event:?}");
+    }
+}
+
+#[test]
+fn the_id_of_a_timer_names_none_on_another_shard_and_none_after_its_connection() {
+    let (started, timers) = channel();
+    let started = Mutex::new(started);
+    let does = Does {
+        open: Box::new(move |connection| {
+            let timer = connection.start_timer(TEST_TIMEOUT, 0);
+            started.lock().unwrap().send((connection.id().shard(), timer)).unwrap();
+        }),
+        ..Does::default()
+    };
+    let probed = Probed::start(&config(2), does);
+    // Both shards start their timers alike.
+    let ids: Vec<Vec<TimerId>> = (0..2)
+        .map(|shard| {
+            probed.on_shard(shard, |shard| {
+                (0..50).map(|token| shard.start_timer(TEST_TIMEOUT, token)).collect()
+            })
+        })
+        .collect();
+    let clients: Vec<_> = (0..10).map(|_| connect(&probed.server)).collect();
+    let of_connections: Vec<(usize, TimerId)> =
+        (0..10).map(|_| timers.recv_timeout(TEST_TIMEOUT).unwrap()).collect();
+    for shard in 0..2 {
+        let others = ids[1 - shard].clone();
+        let of_others = of_connections.iter().filter(|(of, _)| *of != shard);
+        let others: Vec<_> = others.into_iter().chain(of_others.map(|(_, id)| *id)).collect();
+        let cancelled = move |shard: &mut Shard<'_, Probe>| {
+            others.into_iter().filter(|id| shard.cancel_timer(*id)).count()
+        };
+        assert_eq!(probed.on_shard(shard, cancelled), 0, "they are of the other shard");
+    }
+    drop(clients);
+    for _ in 0..10 {
+        probed.closed();
+    }
+    for (shard, timer) in of_connections {
+        assert!(!probed.on_shard(shard, move |shard| shard.cancel_timer(timer)), "it has ended");
+    }
+    for (shard, own) in ids.into_iter().enumerate() {
+        let cancelled = move |shard: &mut Shard<'_, Probe>| {
+            own.into_iter().filter(|id| shard.cancel_timer(*id)).count()
+        };
+        assert_eq!(probed.on_shard(shard, cancelled), 50);
     }
 }
 

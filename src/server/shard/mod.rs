@@ -27,6 +27,7 @@ mod proxy_header;
 mod sending;
 pub(super) mod service_timers;
 pub(super) mod shard_mut;
+mod shard_numbers;
 mod shard_state;
 mod source_slots;
 #[cfg(all(test, not(loom)))]

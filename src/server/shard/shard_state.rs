@@ -17,6 +17,7 @@ use super::end_together::ServingShard;
 use super::handles::Handles;
 use super::service_timers::ServiceTimers;
 use super::shard_mut::ShardMut;
+use super::shard_numbers::ShardNumbers;
 use super::source_slots::SourceSlots;
 use super::timings::Timings;
 use super::tls::ShardTls;
@@ -83,13 +84,13 @@ impl ShardState {
         });
         let tls = config.tls.clone().map(|server| Box::new(ShardTls::new(Some(server), registry)));
         let Shared { memory, sources, byte_rate, end } = shared;
+        let numbers = || ShardNumbers::new(handoff.shard(), handoff.shards());
         Ok(Self {
-            handoff,
             connections: Slab::new(),
             call: Call::none(),
             after_callbacks: AfterCallbacks::new(registry),
-            timers: ServiceTimers::default(),
-            dials: Dials::default(),
+            timers: ServiceTimers::new(numbers()),
+            dials: Dials::new(numbers()),
             background: None,
             handles: Handles::new(registry.notifier(), memory.clone()),
             limits_of_accepted: BufferLimits {
@@ -110,6 +111,7 @@ impl ShardState {
             draining: None,
             drain_is_over: false,
             serving: ServingShard::new(end),
+            handoff,
         })
     }
 

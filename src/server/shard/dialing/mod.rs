@@ -11,6 +11,7 @@ mod handshake;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 
 use slab::Slab;
 use socket2::Socket;
@@ -18,6 +19,7 @@ use socket2::Socket;
 use super::connection_mut::ConnectionMut;
 use super::connection_state::Stage;
 use super::shard_mut::ShardMut;
+use super::shard_numbers::ShardNumbers;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::connect::{ConnectEvents, Connector, Progress, Resolver};
@@ -27,22 +29,22 @@ pub use dial::Dial;
 use dial::Target;
 pub use error::DialError;
 
-/// Names a dial that has not ended; `Copy`. Once it has, the id is *stale* and stays so.
+/// Names a dial that has not ended; `Copy`. Once it has, the id is *stale* and stays so. On another
+/// shard it names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DialId {
-    number: u64,
+    number: NonZeroU64,
     key: u32,
 }
 
 /// The dials of a shard that have not ended.
-#[derive(Default)]
 pub(super) struct Dials {
     dials: Slab<Dialing>,
     /// The dials of connections that do their handshake, by connection key.
     of_connections: HashMap<usize, usize>,
     /// Those that start once no callback runs.
     new: Vec<DialId>,
-    begun: u64,
+    numbers: ShardNumbers,
     resolver: Option<Resolver>,
     /// Its handler starts the new ones.
     starter: Option<EventId>,
@@ -50,7 +52,7 @@ pub(super) struct Dials {
 
 /// A dial that has not ended.
 struct Dialing {
-    number: u64,
+    number: NonZeroU64,
     dial: Dial,
     stage: DialStage,
     /// Why there will be no connection.
@@ -72,6 +74,18 @@ enum DialStage {
 }
 
 impl Dials {
+    /// No dials of a shard that numbers them so.
+    pub(super) fn new(numbers: ShardNumbers) -> Self {
+        Self {
+            dials: Slab::new(),
+            of_connections: HashMap::new(),
+            new: Vec::new(),
+            numbers,
+            resolver: None,
+            starter: None,
+        }
+    }
+
     /// The dial of a connection that does its handshake.
     pub(super) fn of_connection(&self, key: usize) -> Option<usize> {
         self.of_connections.get(&key).copied()
@@ -110,8 +124,7 @@ impl ShardMut<'_> {
         };
         self.state.stats.dials += 1;
         let dials = &mut self.state.dials;
-        dials.begun += 1;
-        let number = dials.begun;
+        let number = dials.numbers.next();
         let key = dials.dials.insert(Dialing { number, dial, stage: DialStage::New, error });
         let id = DialId { number, key: key as u32 };
         if dials.new.is_empty() {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::shard_numbers::ShardNumbers;
 use crate::base::{Handler, Registry};
 use crate::event::{EventId, EventSpec, Fired, Token};
 use repeated_durations::RepeatedDurations;
@@ -35,21 +36,21 @@ pub(in crate::server) enum TimerOwner {
 /// Identifies one timer of one shard; `Copy`, 16 bytes (so is `Option<TimerId>`).
 ///
 /// Once the timer has fired, or was cancelled, or its connection has ended, its id is *stale* and
-/// stays so: it never names another timer of the shard.
+/// stays so: it never names another timer of the server. On another shard it names none either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
-    /// Counts the timers that a shard ever started.
+    /// See [`ShardNumbers`].
     number: NonZeroU64,
     key: u32,
 }
 
 /// The timers of a shard that run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::server) struct ServiceTimers {
     timers: Slab<Timer>,
     /// By key of a connection: the newest of its timers.
     newest: HashMap<usize, u32>,
-    started: u64,
+    numbers: ShardNumbers,
     durations: RepeatedDurations,
 }
 
@@ -69,6 +70,12 @@ struct Timer {
 const _: () = assert!(size_of::<Timer>() == 48 && size_of::<Option<TimerId>>() == 16);
 
 impl ServiceTimers {
+    /// No timers of a shard that numbers them so.
+    pub(in crate::server) fn new(numbers: ShardNumbers) -> Self {
+        let (timers, newest) = (Slab::new(), HashMap::new());
+        Self { timers, newest, numbers, durations: RepeatedDurations::default() }
+    }
+
     /// Starts a timer. When it is due, the base calls `handler`, which calls
     /// [`fired`](Self::fired).
     pub(in crate::server) fn start<C>(
@@ -87,8 +94,7 @@ impl ServiceTimers {
             None => registry.add(event, Some(after)),
         };
         added.expect("a timer needs nothing of the kernel");
-        self.started += 1;
-        let number = NonZeroU64::new(self.started).expect("2^64 timers take centuries");
+        let number = self.numbers.next();
         vacant.insert(Timer { number, event, owner, token, newer: NONE, older: NONE });
         if let TimerOwner::Connection(connection) = owner
             && let Some(older) = self.newest.insert(connection, key)
