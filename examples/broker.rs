@@ -175,9 +175,10 @@ impl Service for Broker {
             // A slow one misses all until it has caught up, so that what it misses is one run.
             if let Some(client) = shard.session(id).filter(|client| client.missed > 0) {
                 client.missed += 1;
-            } else if shard.send_shared(id, &publication.bytes) == Err(SendError::Full) {
-                match (self.slow_reader, shard.session(id)) {
-                    (SlowReader::Skip, Some(client)) => client.missed = 1,
+            } else if let Err(error) = shard.send_shared(id, &publication.bytes) {
+                match (self.slow_reader, error, shard.session(id)) {
+                    // Its `sent` follows.
+                    (SlowReader::Skip, SendError::Full, Some(client)) => client.missed = 1,
                     _ => shard.abort(id),
                 }
             }

@@ -109,7 +109,7 @@ fn a_peer_that_does_not_read_fills_its_own_limit_and_no_more() {
             assert!(bytes <= 2 * 100_000 + 100_000, "{bytes}");
         }
     });
-    assert_eq!(handle.send(&[7; 100_001]), Err(SendError::Full));
+    assert_eq!(handle.send(&[7; 100_001]), Err(SendError::TooLarge));
     send_all(&quick_handle, b"not full").unwrap();
     assert_eq!(receive(&mut quick, 8), b"not full");
     handle.abort().unwrap();

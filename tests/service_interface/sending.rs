@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::clients::{
@@ -10,7 +11,7 @@ use super::clients::{
 };
 use super::common::{MS, TEST_TIMEOUT, eventually, noise, read_to_end};
 use super::probe::{Does, Event, Probed};
-use evshard::server::{CloseReason, ConnectionId, Limits, SendError};
+use evshard::server::{CloseReason, ConnectionId, Limits, SendError, ServerConfig};
 
 fn expect_sent(probed: &Probed, id: ConnectionId) {
     let is_sent = |event| matches!(event, Event::Sent(sent) if sent == id);
@@ -170,6 +171,75 @@ fn a_slow_reader_is_full_at_its_limit_and_loses_only_itself() {
     assert_eq!(stale, Err(SendError::Closed));
     drop((slow, quick));
     probed.expect_nothing_left();
+}
+
+#[test]
+fn a_full_connection_has_unsent_bytes_and_learns_when_they_are_sent() {
+    const PART: usize = 3000;
+    const LIMIT: usize = 10_000;
+    let (accepted, count) = channel();
+    let accepted = Mutex::new(accepted);
+    let does = Does {
+        receive: Box::new(move |input, connection| {
+            // The callback collects them at first, and the socket takes more than the limit.
+            let mut parts = 0;
+            let error = loop {
+                match connection.try_send(&[7; PART]) {
+                    Ok(()) => parts += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((error, connection.unsent() > 0), (SendError::Full, true));
+            assert_eq!(connection.try_send(&[7; LIMIT + 1]), Err(SendError::TooLarge));
+            accepted.lock().unwrap().send(parts).unwrap();
+            input.len()
+        }),
+        ..Does::default()
+    };
+    let limits = Limits { buffer_bytes: LIMIT, ..Limits::default() };
+    let probed = Probed::start(&limited(limits), does);
+    let mut client = connect_narrow(&probed.server);
+    let handle = probed.opened();
+    let id = handle.id();
+    client.write_all(b"x").unwrap();
+    let parts: usize = count.recv_timeout(TEST_TIMEOUT).unwrap();
+    assert!(parts * PART > 2 * LIMIT, "{parts}");
+    probed.on_shard(0, move |shard| {
+        assert_eq!(shard.send(id, &[7; PART]), Err(SendError::Full));
+        assert_eq!(shard.send(id, &[7; LIMIT + 1]), Err(SendError::TooLarge));
+    });
+    assert_eq!(handle.send(&[7; LIMIT + 1]), Err(SendError::TooLarge));
+    receive(&mut client, parts * PART);
+    probed.next(|event| matches!(event, Event::Sent(of) if of == id).then_some(()));
+    probed.on_shard(0, move |shard| shard.send(id, &[8; PART]).unwrap());
+    assert_eq!(receive(&mut client, PART), [8; PART]);
+}
+
+#[test]
+fn a_send_without_memory_differs_from_one_to_a_full_connection() {
+    let limits = Limits { buffer_bytes: 1 << 20, ..Limits::default() };
+    let config = ServerConfig { limits, memory_limit: 2 << 20, ..config(1) };
+    let probed = Probed::start(&config, Does::default());
+    let _slow: Vec<TcpStream> = (0..8).map(|_| connect_narrow(&probed.server)).collect();
+    let handles: Vec<_> = (0..8).map(|_| probed.opened()).collect();
+    let mut other = connect(&probed.server);
+    let handle = probed.opened();
+    let id = handle.id();
+    probed.on_shard(0, move |shard| {
+        // The memory is used up within one callback, before any connection is reset for it.
+        let mut errors: Vec<SendError> = Vec::new();
+        for slow in &handles {
+            errors.push(loop {
+                if let Err(error) = shard.send(slow.id(), &[1; 1000]) {
+                    break error;
+                }
+            });
+        }
+        assert!(errors.contains(&SendError::Full) && errors.contains(&SendError::NoMemory));
+        assert_eq!((shard.unsent(id), shard.send(id, b"x")), (0, Err(SendError::NoMemory)));
+        assert_eq!(handle.send(&[1; 100_000]), Err(SendError::NoMemory));
+    });
+    assert_eq!(ask(&mut other, b"still here"), b"still here");
 }
 
 #[test]

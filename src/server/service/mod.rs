@@ -104,8 +104,8 @@ pub trait Service: Clone + Send + 'static {
     /// A connection begins that the service [dialed](Shard::dial). With TLS the handshake is done.
     fn connected(&mut self, _session: &mut Self::Session, _connection: &mut Connection<'_, Self>) {}
 
-    /// A [dial](Shard::dial) led to no connection. For what [`stop`](Self::stop) dials this is called
-    /// after it, with [`DialError::Draining`]. What this dials then has no outcome any more.
+    /// A [dial](Shard::dial) led to no connection. For what [`stop`](Self::stop) dials this is
+    /// called after it, with [`DialError::Draining`]. What this dials then has no outcome any more.
     fn dial_failed(
         &mut self,
         _session: Self::Session,

@@ -34,14 +34,27 @@ pub enum SendError {
     /// It is closed or being closed, or its output was ended.
     #[error("the connection is closed, or its output was ended")]
     Closed,
-    /// It would have more unsent bytes than it may, because its peer does not read, or all
-    /// connections together would. Nothing was sent. If the connection itself has unsent bytes,
-    /// [`Service::sent`](crate::server::Service::sent) follows.
+    /// It has unsent bytes, because its peer does not read, and would have more than it may. Nothing
+    /// was sent. [`Service::sent`](crate::server::Service::sent) follows once its unsent bytes are
+    /// sent, or `resume` if it [continues then](crate::server::Connection::continue_when_sent).
+    #[error("the connection has too many unsent bytes; wait until its peer has read some")]
+    Full,
+    /// The bytes alone are more than a connection may have unsent
+    /// ([`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes)). Nothing was sent.
     #[error(
-        "the connection has too many unsent bytes; wait until its peer has read some, or raise the \
+        "the bytes exceed what a connection may have unsent; send them in parts, or raise its \
+         buffer limit"
+    )]
+    TooLarge,
+    /// All connections together have as many bytes as
+    /// [`ServerConfig::memory_limit`](crate::server::ServerConfig::memory_limit) allows. Nothing was
+    /// sent. No callback follows for a connection without unsent bytes: a service aborts it, or
+    /// tries again after some time.
+    #[error(
+        "the connections have as many bytes as the server may hold; try again later, or raise the \
          memory limit"
     )]
-    Full,
+    NoMemory,
 }
 
 impl ShardMut<'_> {
@@ -305,13 +318,25 @@ impl ShardMut<'_> {
         self.state.handles.has_unsent(key, unsent);
     }
 
-    fn expect_room(&self, key: usize, bytes: usize) -> Result<(), SendError> {
+    fn expect_room(&mut self, key: usize, bytes: usize) -> Result<(), SendError> {
         if !self.connection(key).takes_output() {
+            return Err(SendError::Closed);
+        }
+        if self.room(key) >= bytes {
+            return Ok(());
+        }
+        if bytes > self.state.limits.connection_bytes {
+            return Err(SendError::TooLarge);
+        }
+        if self.state.call.buffered_for(key) == 0 {
+            return Err(SendError::Full);
+        }
+        // The socket may take what the callback collected.
+        self.state.flush_buffered(key);
+        if self.state.call.has_failed() {
             Err(SendError::Closed)
-        } else if self.room(key) < bytes {
-            Err(SendError::Full)
         } else {
-            Ok(())
+            self.expect_room(key, bytes)
         }
     }
 
@@ -324,9 +349,9 @@ impl ShardMut<'_> {
         let queued = queue(self.state);
         let connection = self.connection_mut(key);
         if queued.is_err() {
-            // There is no memory, and nothing was added.
+            // Nothing was added. There was room for the connection.
             connection.pending.take_if(|pending| pending.is_empty());
-            return Err(SendError::Full);
+            return Err(SendError::NoMemory);
         }
         if connection.writable.is_none() && !self.state.call.is_of(key) {
             self.list(key);

@@ -96,8 +96,8 @@ impl Worker {
         worker.shard.stats.core = pinned.map(|core| core.id);
         worker.call_for_shard(base.registry(), |host, shard| host.start(shard));
         base.run_until_exit(&mut worker)?;
-        // All dials are refused by now. Those of each step are reported after it. A service may dial
-        // again then, but not for ever: what is left at the end has no result.
+        // All dials are refused by now. Those of each step are reported after it. A service may
+        // dial again then, but not for ever: what is left at the end has no result.
         worker.start_dials(base.registry());
         // What other shards posted before they ended.
         worker.take_last_messages(base.registry());

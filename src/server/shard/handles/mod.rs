@@ -22,7 +22,8 @@ use super::worker::Worker;
 use crate::base::{Notifier, Registry};
 use crate::server::memory::MemoryLimit;
 use crate::server::worker_queue::UnboundedQueue;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+use crate::sync::Ordering::Relaxed;
 use state::{Asked, HandleState};
 
 /// Sends that may wait for a shard. Each may be one byte, and costs a hundred.
@@ -104,29 +105,29 @@ impl Drop for Command {
 impl HandleShared {
     /// Acquires what a send of so many bytes needs, or nothing.
     fn acquire(&self, bytes: usize) -> Result<(), SendError> {
+        let Self { state, shard, .. } = self;
         let one_more = |sends| (sends < SENDS_MAX).then_some(sends + 1);
-        let sends = &self.shard.sends;
-        if sends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
-            return Err(SendError::Full);
-        }
-        let grown = self.state.try_acquire(bytes) && {
-            let grown = self.shard.memory.try_grow(0, bytes);
-            if !grown {
-                self.state.release(bytes);
-            }
-            grown
+        let error = if bytes > state.limit() {
+            SendError::TooLarge
+        } else if !state.try_acquire(bytes) {
+            SendError::Full
+        } else if !shard.memory.try_grow(0, bytes) {
+            state.release(bytes);
+            SendError::NoMemory
+        } else if shard.sends.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+            shard.memory.shrink(bytes, 0);
+            state.release(bytes);
+            SendError::Full
+        } else {
+            return Ok(());
         };
-        if !grown {
-            sends.fetch_sub(1, Ordering::Relaxed);
-            return Err(SendError::Full);
-        }
-        Ok(())
+        Err(error)
     }
 
     fn release(&self, bytes: usize) {
         self.state.release(bytes);
         self.shard.memory.shrink(bytes, 0);
-        self.shard.sends.fetch_sub(1, Ordering::Relaxed);
+        self.shard.sends.fetch_sub(1, Relaxed);
     }
 }
 
@@ -148,8 +149,8 @@ impl ConnectionHandle {
     /// # Errors
     ///
     /// [`SendError`]; nothing is sent then. [`SendError::Full`] also means that too many sends of
-    /// handles wait for the shard. A caller either waits, skips, or [aborts](Self::abort) the
-    /// connection of a slow reader.
+    /// handles wait for the connection or for its shard. A caller either waits, skips, or
+    /// [aborts](Self::abort) the connection of a slow reader.
     pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.accept(bytes.len(), || Bytes::Copied(bytes.into()))
     }

@@ -60,6 +60,11 @@ impl HandleState {
         self.ends.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
+    /// How many bytes may be queued and unsent together.
+    pub(super) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
     /// Handle: acquires room for bytes, if there is enough.
     pub(super) fn try_acquire(&self, bytes: usize) -> bool {
         let unsent = self.unsent.load(Ordering::Relaxed);
