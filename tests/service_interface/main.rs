@@ -20,6 +20,7 @@ mod handles;
 mod life;
 mod messages;
 mod model;
+mod pausing;
 mod probe;
 mod sending;
 mod timers;

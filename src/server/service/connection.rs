@@ -152,9 +152,12 @@ impl<S: Service> Connection<'_, S> {
         self.shard.shard.choose(self.key, NextStep::PauseFor(time));
     }
 
-    /// Receives nothing until [`read`](Self::read) or [`Shard::read`]. Meanwhile no deadline runs,
-    /// and that the peer has gone is noticed only when something is sent to it. After the peer has
-    /// ended its stream, this keeps the connection open: the service must close it.
+    /// Receives nothing until [`read`](Self::read) or [`Shard::read`]. If the peer resets the
+    /// connection meanwhile, it is closed; on the backend select, and after the peer has ended its
+    /// stream, only when something is sent to it. That the peer ends its stream is noticed after
+    /// the pause. No deadline runs meanwhile: a service bounds a long pause by a
+    /// [timer](Self::start_timer). After the peer has ended its stream, this keeps the connection
+    /// open: the service must close it.
     pub fn pause(&mut self) {
         self.shard.shard.choose(self.key, NextStep::Pause);
     }

@@ -136,9 +136,8 @@ impl ConnectionMut<'_> {
         let key = self.key;
         let id = self.shard().id(key);
         let connection = self.worker.shard.connections.remove(key);
-        for event in
-            [Some(connection.readable), connection.writable, connection.timer].into_iter().flatten()
-        {
+        let ConnectionState { readable, writable, hang_up, timer, .. } = connection;
+        for event in [Some(readable), writable, hang_up, timer].into_iter().flatten() {
             // Its socket has no copy: `Transport` owns it, and a service sees only its address.
             self.registry.free_closing(event);
         }

@@ -54,6 +54,8 @@ pub(in crate::server) struct ConnectionState {
     pub(super) readable: EventId,
     /// Exists while it sends.
     pub(super) writable: Option<EventId>,
+    /// Exists while its service pauses it, until its peer has closed.
+    pub(super) hang_up: Option<EventId>,
     /// Exists while it pauses, or while a message has a deadline.
     pub(super) timer: Option<EventId>,
     /// Input that was read and not consumed.
@@ -71,6 +73,8 @@ pub(in crate::server) struct ConnectionState {
     pub(super) received_any: bool,
     /// Whether the peer's end of stream was read.
     pub(super) ended: bool,
+    /// Whether the peer's close was noticed, before its end of stream was read.
+    pub(super) has_hung_up: bool,
     /// Whether bytes moved since the last tick of the drain.
     pub(super) active_since_tick: bool,
     /// Whether bytes were sent, other than at once in answer to what was read, since the idle
@@ -91,6 +95,7 @@ impl ConnectionState {
             transport,
             readable,
             writable: None,
+            hang_up: None,
             timer: None,
             unconsumed: None,
             pending: None,
@@ -100,6 +105,7 @@ impl ConnectionState {
             expects_tls: false,
             received_any: false,
             ended: false,
+            has_hung_up: false,
             active_since_tick: false,
             has_sent: false,
             reads_while_sending: false,

@@ -22,6 +22,7 @@ mod drain_spread;
 pub(super) mod end_together;
 mod free_memory;
 pub(super) mod handles;
+mod hang_up;
 mod output;
 mod proxy_header;
 mod sending;

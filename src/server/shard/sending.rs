@@ -154,6 +154,8 @@ impl ConnectionMut<'_> {
         } else {
             self.free_writable();
         }
+        let key = self.key;
+        self.shard().free_hang_up(key);
         self.stage = Stage::Reading;
         if self.watch_reads() && self.receive_unconsumed() {
             self.read_received_later();

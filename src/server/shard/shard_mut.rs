@@ -176,6 +176,7 @@ impl ShardMut<'_> {
         connection.stage = stage;
         connection.resumes = false;
         self.registry.del(connection.readable);
+        self.watch_hang_up(key);
     }
 
     /// Ends the stream to the peer once everything is sent, while the peer may go on sending.

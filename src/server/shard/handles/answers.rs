@@ -1,8 +1,9 @@
 //! The answers of a connection that are due, and the wait of its shard until none is.
 //!
 //! One word counts the answers and has the flag of the wait. The handle that ends the last answer
-//! takes the flag away, and must notify the shard. So a wait is notified once. It has a number: a
-//! notice that comes after another wait has begun is recognized as old.
+//! finds the flag, and must notify the shard. The next answer takes the flag away, so a wait is
+//! notified once. It has a number: a notice that comes after another wait has begun is recognized
+//! as old.
 //!
 //! Each answer ends by a read-modify-write of the word. So the one that ends last comes after all
 //! that the others queued, and the shard gets its notice after that.
@@ -28,16 +29,18 @@ impl DueAnswers {
 
     /// Shard: one more is due.
     pub(super) fn begin(&self) {
-        self.word.fetch_add(1, Ordering::Relaxed);
+        if self.word.fetch_add(1, Ordering::Relaxed) == WAITS {
+            // That wait was notified.
+            self.word.fetch_and(!WAITS, Ordering::Relaxed);
+        }
     }
 
     /// Handle, after everything that the answer sent was queued. If it was the last one and the
     /// shard waits, returns the number of the wait: the caller must notify the shard.
     #[must_use = "the shard waits for it"]
     pub(super) fn end(&self) -> Option<u32> {
-        let end = |word| Some(if word == WAITS | 1 { 0 } else { word - 1 });
-        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, end);
-        (before == Ok(WAITS | 1)).then(|| self.wait.load(Ordering::Relaxed))
+        let before = self.word.fetch_sub(1, Ordering::AcqRel);
+        (before == WAITS | 1).then(|| self.wait.load(Ordering::Relaxed))
     }
 
     /// Shard: whether one is due. If not, all that answers sent is queued already.
@@ -211,9 +214,8 @@ mod loom_models {
     #[ignore = "must fail"]
     fn an_end_that_acquires_nothing() {
         let end: End = |answers| {
-            let end = |word| Some(if word == WAITS | 1 { 0 } else { word - 1 });
-            let before = answers.word.fetch_update(Ordering::Release, Ordering::Relaxed, end);
-            (before == Ok(WAITS | 1)).then(|| answers.wait.load(Ordering::Relaxed))
+            let before = answers.word.fetch_sub(1, Ordering::Release);
+            (before == WAITS | 1).then(|| answers.wait.load(Ordering::Relaxed))
         };
         model(end, DueAnswers::wait);
     }
