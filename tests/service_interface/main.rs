@@ -25,3 +25,4 @@ mod probe;
 mod sending;
 mod timers;
 mod until_answered;
+mod upgrade;
