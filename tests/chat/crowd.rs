@@ -2,14 +2,16 @@
 //! line that each of them sees is checked.
 
 use std::collections::HashMap;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use test_needs::Need;
 
-use crate::common::{TEST_TIMEOUT, total};
+use crate::common::{Program, TEST_TIMEOUT, total};
 use crate::member::{CLOSES, COMES_AND_GOES, LISTENS, Member, SPEAKS, Script, Source};
 use crate::server::ExampleServer;
 
@@ -34,13 +36,14 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn connect(server: &ExampleServer, rooms: usize) -> Self {
+    /// Connects the members of these rooms, in which no others are.
+    fn connect(address: SocketAddr, rooms: Range<usize>) -> Self {
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("epoll");
         let scripts = SCRIPTS.iter().flat_map(|&(script, count)| vec![script; count]);
-        let all = (0..rooms).flat_map(|room| scripts.clone().map(move |script| (room, script)));
+        let all = rooms.clone().flat_map(|room| scripts.clone().map(move |script| (room, script)));
         let mut members = Vec::new();
         for (room, script) in all {
-            let stream = TcpStream::connect(server.address).expect("connect");
+            let stream = TcpStream::connect(address).expect("connect");
             stream.set_nonblocking(true).expect("every socket can be non-blocking");
             let data = EventData::new_u64(members.len() as u64);
             epoll::add(&epoll, &stream, data, EventFlags::IN).expect("watch it");
@@ -49,7 +52,8 @@ impl Crowd {
         let stay = SCRIPTS.iter().filter(|(script, _)| [SPEAKS, LISTENS].contains(script));
         let do_more = SCRIPTS.iter().filter(|(script, _)| script.len() > 1);
         let count = |(_, count): &(Script, usize)| *count;
-        let unfinished = rooms * stay.map(count).sum::<usize>() * do_more.map(count).sum::<usize>();
+        let unfinished =
+            rooms.len() * stay.map(count).sum::<usize>() * do_more.map(count).sum::<usize>();
         Self {
             members,
             guests: HashMap::new(),
@@ -146,30 +150,78 @@ impl std::fmt::Debug for Crowd {
     }
 }
 
-/// A crowd joins, speaks, comes and goes, and the server drains.
-fn every_byte_arrives(rooms: usize) {
-    let count = rooms * ROOM;
-    if test_needs::missing(Need::Descriptors(count as u64 + 1_000)) {
+/// The phases.
+impl Crowd {
+    /// The members join, speak, come and go, and see all of that.
+    fn live(&mut self) {
+        let count = self.members.len();
+        self.serve_until("each has a number", |crowd| crowd.guests.len() == count);
+        self.members.iter_mut().for_each(Member::take_step);
+        self.serve_until("each has joined", |crowd| crowd.joined == count);
+        self.goes_on = true;
+        self.members.iter_mut().for_each(Member::take_step);
+        self.serve_until("those that stay have seen all", |crowd| {
+            crowd.unfinished == 0 && crowd.all_saw_each_other()
+        });
+        self.serve_until("those that close are closed", |crowd| crowd.ended == count / ROOM);
+    }
+
+    /// The server drains.
+    fn end(&mut self) {
+        let count = self.members.len();
+        self.serve_until("the server ends all", |crowd| crowd.ended == count);
+    }
+}
+
+/// For a client process: the server's address.
+const ADDRESS: &str = "EVSHARD_TEST_CHAT_ADDRESS";
+/// How many rooms each client process has.
+const ROOMS: usize = 167;
+const PROCESSES: usize = 2;
+
+#[test]
+#[ignore = "a client process of the next test"]
+fn a_client_process() {
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    if test_needs::missing(Need::Descriptors((ROOMS * ROOM) as u64 + 1_000)) {
+        return;
+    }
+    let mut crowd = Crowd::connect(address.parse().expect("an address"), ROOMS..2 * ROOMS);
+    crowd.live();
+    println!("\nall is seen");
+    crowd.end();
+    println!("\nall have ended");
+}
+
+/// Waits until the client process has printed a line.
+fn wait_for(client: &Program, line: &str) {
+    let mut printed = Vec::new();
+    while printed.last().is_none_or(|last| last != line) {
+        match client.lines.recv_timeout(TEST_TIMEOUT) {
+            Ok(line) => printed.push(line),
+            Err(error) => panic!("{line} was never printed: {error}: {printed:?}"),
+        }
+    }
+}
+
+/// This process and another one have the members of half of the rooms each. Every line that any of
+/// them gets is compared.
+#[test]
+fn every_byte_reaches_every_member_of_ten_thousand_in_two_processes_while_some_come_and_go() {
+    let count = (PROCESSES * ROOMS * ROOM) as u64;
+    if test_needs::missing(Need::Descriptors(count + 1_000)) {
         return;
     }
     let server = ExampleServer::start("chat_rooms", &[]);
-    let mut crowd = Crowd::connect(&server, rooms);
-    crowd.serve_until("each has a number", |crowd| crowd.guests.len() == count);
-    crowd.members.iter_mut().for_each(Member::take_step);
-    crowd.serve_until("each has joined", |crowd| crowd.joined == count);
-    crowd.goes_on = true;
-    crowd.members.iter_mut().for_each(Member::take_step);
-    crowd.serve_until("those that stay have seen all", |crowd| {
-        crowd.unfinished == 0 && crowd.all_saw_each_other()
-    });
-    crowd.serve_until("those that close are closed", |crowd| crowd.ended == rooms);
+    let mut command = Command::new(std::env::current_exe().expect("a test program has a path"));
+    command.args(["--ignored", "--exact", "--nocapture", "crowd::a_client_process"]);
+    let client = Program::start(command.env(ADDRESS, server.address.to_string()));
+    let mut crowd = Crowd::connect(server.address, 0..ROOMS);
+    crowd.live();
+    wait_for(&client, "all is seen");
     server.interrupt();
-    crowd.serve_until("the server ends all", |crowd| crowd.ended == count);
+    crowd.end();
+    wait_for(&client, "all have ended");
     let table = server.table();
-    assert_eq!((total(&table, "connections"), total(&table, "errors")), (count as u64, 0));
-}
-
-#[test]
-fn every_byte_reaches_every_member_of_nine_thousand_while_some_come_and_go() {
-    every_byte_arrives(300);
+    assert_eq!((total(&table, "connections"), total(&table, "errors")), (count, 0));
 }
