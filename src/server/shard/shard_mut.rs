@@ -34,9 +34,10 @@ pub enum SendError {
     /// It is closed or being closed, or its output was ended.
     #[error("the connection is closed, or its output was ended")]
     Closed,
-    /// It has unsent bytes, because its peer does not read, and would have more than it may. Nothing
-    /// was sent. [`Service::sent`](crate::server::Service::sent) follows once its unsent bytes are
-    /// sent, or `resume` if it [continues then](crate::server::Connection::continue_when_sent).
+    /// It has unsent bytes, because its peer does not read, and would have more than it may.
+    /// Nothing was sent. [`Service::sent`](crate::server::Service::sent) follows once its unsent
+    /// bytes are sent, or `resume` if it
+    /// [continues then](crate::server::Connection::continue_when_sent).
     #[error("the connection has too many unsent bytes; wait until its peer has read some")]
     Full,
     /// The bytes alone are more than a connection may have unsent
@@ -47,9 +48,9 @@ pub enum SendError {
     )]
     TooLarge,
     /// All connections together have as many bytes as
-    /// [`ServerConfig::memory_limit`](crate::server::ServerConfig::memory_limit) allows. Nothing was
-    /// sent. No callback follows for a connection without unsent bytes: a service aborts it, or
-    /// tries again after some time.
+    /// [`ServerConfig::memory_limit`](crate::server::ServerConfig::memory_limit) allows. Nothing
+    /// was sent. No callback follows for a connection without unsent bytes: a service aborts it,
+    /// or tries again after some time.
     #[error(
         "the connections have as many bytes as the server may hold; try again later, or raise the \
          memory limit"
