@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::clients::{config, connect, in_every_mode, receive};
+use super::clients::{ask, config, connect, in_every_mode, receive};
 use super::common::{MS, eventually, read_to_end, usable_backends};
 use super::probe::{Does, Probed};
 use evshard::BackendKind;
@@ -118,4 +118,24 @@ fn with_select_the_reset_of_a_paused_connection_is_noticed_by_the_next_send() {
     assert_eq!(probed.on_shard(0, move |shard| shard.send(id, b"x")), Ok(()));
     assert_eq!(probed.closed(), (id, CloseReason::Broken, 0));
     probed.expect_nothing_left();
+}
+
+/// To wait for the close instead of the bytes is one change, as to wait for nothing.
+#[test]
+fn a_pause_and_its_end_are_one_change_of_interest_each() {
+    const PAUSES: u64 = 20;
+    let probed = Probed::start(&config(1), Does::default());
+    let mut client = connect(&probed.server);
+    let id = probed.opened().id();
+    assert_eq!(ask(&mut client, b"x"), b"x");
+    let changes = || probed.server.stats().total().changes;
+    let before = changes();
+    for pause in 0..PAUSES {
+        // Each in a turn of its own: two in one turn change nothing.
+        probed.on_shard(0, move |shard| shard.pause(id));
+        eventually("the change is made", || changes() > before + 2 * pause);
+        probed.on_shard(0, move |shard| shard.read(id));
+        eventually("the change is made", || changes() > before + 2 * pause + 1);
+    }
+    assert_eq!(changes() - before, 2 * PAUSES);
 }
