@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -81,6 +82,25 @@ impl Output {
         }
     }
 
+    /// Opens it for lines that are written while a run lasts. A file of this name is emptied.
+    pub(crate) fn stream(&self) -> Result<File, Error> {
+        match self {
+            Self::Stdout => {
+                let descriptor = io::stdout().as_fd().try_clone_to_owned();
+                descriptor.map(File::from).map_err(Error::WriteResults)
+            }
+            Self::File { path, file } => file.stream().map_err(atomic_file::failure("open", path)),
+        }
+    }
+
+    /// How messages name it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Stdout => "standard output".to_owned(),
+            Self::File { path, .. } => path.display().to_string(),
+        }
+    }
+
     /// Whether a write leaves nothing of what was there before.
     pub(crate) fn is_file(&self) -> bool {
         matches!(
@@ -134,6 +154,14 @@ impl OutputFile {
                 Ok(Self::Overwritten(file))
             }
             checked => checked.map(|()| Self::Replaced(path)),
+        }
+    }
+
+    fn stream(&self) -> io::Result<File> {
+        match self {
+            Self::Replaced(path) => File::create(path),
+            Self::Overwritten(file) => file.set_len(0).and_then(|()| file.try_clone()),
+            Self::Stream(file) => file.try_clone(),
         }
     }
 

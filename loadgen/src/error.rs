@@ -83,6 +83,16 @@ pub(crate) enum Error {
     #[error("open {} for the result: {source}; name another file, or '-'", path.display())]
     OpenOutput { path: PathBuf, source: io::Error },
 
+    /// Why the lines were lost, and the remedy.
+    #[error("write the JSON stream to {name}: {lost} of {lines} lines were lost: {complaint}")]
+    StreamLost { name: String, lost: u64, lines: u64, complaint: String },
+
+    #[error(
+        "listen for scrapes at {address}: {source}; name an address of this machine with a free \
+         port, such as 127.0.0.1:9300 (--metrics)"
+    )]
+    Metrics { address: String, source: io::Error },
+
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 

@@ -7,6 +7,7 @@
 mod ab;
 mod http;
 mod import;
+mod live;
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
 mod target;
@@ -25,6 +26,7 @@ use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
 use self::import::IMPORT_HELP;
 pub(crate) use self::import::ImportArgs;
+use self::live::LiveArgs;
 use self::load::{LoadArgs, OutputArgs, SloArgs};
 use crate::console;
 use crate::destination::Destination;
@@ -187,6 +189,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: OutputArgs,
+
+    #[command(flatten, next_help_heading = "Live output")]
+    pub(crate) live: LiveArgs,
 }
 
 /// Help below the flags.

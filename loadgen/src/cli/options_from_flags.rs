@@ -4,11 +4,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::RunArgs;
+use super::live::LiveArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
 use super::{target, tls, traffic};
+use crate::destination::Destination;
 use crate::environment::CpuList;
 use crate::error::Error;
-use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, Pins, ServerSource};
+use crate::options::{
+    Churn, Load, MetricsOptions, OpenLoad, Options, OutputOptions, Pins, ServerSource,
+};
 use crate::schedule::{Arrival, RateProfile, Times};
 use crate::wire::{Protocol, TrafficSpec};
 
@@ -53,6 +57,7 @@ impl TryFrom<RunArgs> for Options {
         let mut options = Self::new(args.load, args.slo)?;
         options.runs = at_least_one("--runs", args.runs, RUNS_MAX)?;
         options.set_output(args.output)?;
+        options.set_live(args.live)?;
         Ok(options)
     }
 }
@@ -134,8 +139,21 @@ impl Options {
             record: args.json,
             quiet: args.quiet,
             progress: !args.quiet && !args.no_progress,
-            position: String::new(),
+            ..OutputOptions::default()
         };
+        Ok(())
+    }
+
+    /// Sends what a run finds while it lasts where the flags say.
+    fn set_live(&mut self, args: LiveArgs) -> Result<(), Error> {
+        let linger = duration("--metrics-linger", *args.metrics_linger, Duration::ZERO)?;
+        let output = &mut self.output;
+        let both = [&output.record, &args.json_stream];
+        if both.into_iter().all(|place| *place == Some(Destination::Stdout)) {
+            return usage("--json, --json-stream: only one of them can go to standard output");
+        }
+        output.stream = args.json_stream;
+        output.metrics = args.metrics.map(|address| MetricsOptions { address, linger });
         Ok(())
     }
 }

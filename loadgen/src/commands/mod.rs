@@ -47,11 +47,12 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
 /// `loadgen run`: one measurement, reported and stored.
 fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let options = Options::try_from(args)?;
-    let mut reports = Reports::open(&options.output, interrupt)?;
+    let mut reports = Reports::open(&options, interrupt)?;
     let Measured { measurement, failure } = measure::measure(&options, interrupt, &mut reports)?;
-    let written = reports.write(&measurement);
+    let exit_code = measurement.exit_code();
+    let written = reports.finish(measurement);
     console::first_error([failure.map_or(Ok(()), Err), written])?;
-    Ok(measurement.exit_code())
+    Ok(exit_code)
 }
 
 /// `loadgen merge`: the results of several loaders that ran at the same time, added.
@@ -77,7 +78,7 @@ fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let merged = Merged::of(sources.collect::<Result<_, _>>()?)?;
     let mut folder = ResultFolder::open(&args.out, args.force)?;
     folder.begin();
-    merged.replay(&mut folder)?;
+    merged.write_logs(&mut folder)?;
     let written = folder.finish(&merged.measurement);
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
     let printed = print_beside(None, |style| text::render(record, latencies, style));

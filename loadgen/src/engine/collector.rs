@@ -22,13 +22,18 @@ const REMAINDER_NS_MAX: u64 = 1_000_000;
 /// Maximum number of intervals to reserve memory for: half a day of seconds.
 const EXPECTED_MAX: usize = 43_200;
 
-/// The latest report of one thread.
-#[derive(Debug)]
-struct Thread {
-    /// Its latest counters.
+/// What a thread counted up to the end of an interval.
+#[derive(Debug, Default)]
+struct Counted {
     counters: Counters,
     outstanding: u64,
     backlog: u64,
+}
+
+/// One thread, as far as its intervals have been passed on.
+#[derive(Debug)]
+struct Thread {
+    counted: Counted,
     /// The thread has reported all intervals below this one.
     reported: u64,
     /// Sends emptied histograms back to the thread.
@@ -52,6 +57,9 @@ struct Pending {
     latencies: Box<Latencies>,
     /// Number of the first thread, which gets the histograms back.
     owner: usize,
+    /// The counts of each thread that reported, by its number. A thread that is ahead of the others
+    /// does not change the counts of an earlier interval.
+    counted: Vec<(usize, Counted)>,
     /// The largest processor time of a thread in the interval.
     cpu_ns: u64,
     /// The longest that a thread stood still, and waited for a processor.
@@ -88,9 +96,7 @@ impl<'a> Collector<'a> {
         server: Option<&'a mut Server>,
     ) -> Self {
         let thread = |empty_histograms| Thread {
-            counters: Counters::default(),
-            outstanding: 0,
-            backlog: 0,
+            counted: Counted::default(),
             reported: 0,
             empty_histograms,
         };
@@ -112,12 +118,15 @@ impl<'a> Collector<'a> {
     /// Adds a thread's part of an interval. Passes complete intervals to the observer.
     pub(crate) fn take(&mut self, report: IntervalReport) -> Result<(), Error> {
         let IntervalReport { thread: number, index, end_ns, latencies, .. } = report;
+        let IntervalReport { counters, outstanding, backlog, .. } = report;
+        let counted = (number, Counted { counters, outstanding, backlog });
         match self.pending.entry(index) {
             Entry::Vacant(place) => {
                 place.insert(Pending {
                     end_ns,
                     latencies,
                     owner: number,
+                    counted: vec![counted],
                     cpu_ns: report.cpu_ns,
                     stalled_ns: report.stalled_ns,
                     run_delay_ns: report.run_delay_ns,
@@ -126,6 +135,7 @@ impl<'a> Collector<'a> {
             Entry::Occupied(mut place) => {
                 let pending = place.get_mut();
                 pending.latencies.merge(&latencies);
+                pending.counted.push(counted);
                 pending.end_ns = pending.end_ns.max(end_ns);
                 pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
                 pending.stalled_ns = pending.stalled_ns.max(report.stalled_ns);
@@ -134,9 +144,6 @@ impl<'a> Collector<'a> {
             }
         }
         let thread = &mut self.threads[number];
-        thread.counters = report.counters;
-        thread.outstanding = report.outstanding;
-        thread.backlog = report.backlog;
         // No interval waits for a thread that has ended.
         thread.reported = if report.last { u64::MAX } else { index + 1 };
         self.pass_on_complete()
@@ -154,24 +161,28 @@ impl<'a> Collector<'a> {
     }
 
     fn pass_on(&mut self, pending: Pending) -> Result<(), Error> {
+        for (thread, counted) in pending.counted {
+            self.threads[thread].counted = counted;
+        }
+        let counted = || self.threads.iter().map(|thread| &thread.counted);
         let mut counters = Counters::default();
-        self.threads.iter().for_each(|thread| counters.merge(&thread.counters));
+        counted().for_each(|thread| counters.merge(&thread.counters));
         let length_ns = pending.end_ns.saturating_sub(self.end_ns);
         if counters == self.counted && length_ns < REMAINDER_NS_MAX {
             return Ok(());
         }
         let length_s = seconds(length_ns);
         let headline = pending.latencies.headline(self.mode);
-        let before = &self.counted;
+        let growth = counters.since(&self.counted);
         let record = IntervalRecord {
             start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
             length_s,
-            scheduled: counters.scheduled - before.scheduled,
-            sent: counters.sent - before.sent,
-            completed: counters.completed - before.completed,
-            failed: counters.failed_requests() - before.failed_requests(),
-            outstanding: self.threads.iter().map(|thread| thread.outstanding).sum(),
-            backlog: self.threads.iter().map(|thread| thread.backlog).sum(),
+            scheduled: growth.scheduled,
+            sent: growth.sent,
+            completed: growth.completed,
+            failed: growth.failed_requests(),
+            outstanding: counted().map(|thread| thread.outstanding).sum(),
+            backlog: counted().map(|thread| thread.backlog).sum(),
             p50_ns: headline.percentile_ns(P50),
             p99_ns: headline.percentile_ns(P99),
             max_ns: headline.max_ns(),
@@ -185,7 +196,9 @@ impl<'a> Collector<'a> {
         self.total.merge(&pending.latencies);
         self.counted = counters;
         self.end_ns = pending.end_ns;
-        let observed = self.observer.interval(&record, &pending.latencies);
+        let latencies = &pending.latencies;
+        let interval = Interval { record: &record, growth: &growth, latencies };
+        let observed = self.observer.interval(&interval);
         self.records.push(record);
         self.threads[pending.owner].return_histograms(pending.latencies);
         observed
@@ -209,13 +222,22 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// An interval of a run that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interval<'a> {
+    pub(crate) record: &'a IntervalRecord,
+    /// By how much each counter of the run has grown in it.
+    pub(crate) growth: &'a Counters,
+    pub(crate) latencies: &'a Latencies,
+}
+
 /// Receives runs and their intervals during the run. What it writes survives a later failure.
 pub(crate) trait Observer {
     /// Run number `number` (from 1) has opened its connections and starts at `started_unix_s`.
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
 
     /// The measurements of an interval that has ended. The sum of all intervals is the run.
-    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
+    fn interval(&mut self, interval: &Interval<'_>) -> Result<(), Error>;
 }
 
 /// Discards everything.
@@ -224,7 +246,7 @@ impl Observer for () {
         Ok(())
     }
 
-    fn interval(&mut self, _: &IntervalRecord, _: &Latencies) -> Result<(), Error> {
+    fn interval(&mut self, _interval: &Interval<'_>) -> Result<(), Error> {
         Ok(())
     }
 }

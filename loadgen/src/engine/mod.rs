@@ -36,6 +36,6 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::collector::Observer;
+pub(crate) use self::collector::{Interval, Observer};
 pub(crate) use self::pacing::choose as choose_pacing;
 pub(crate) use self::threads::{RunOutcome, run};

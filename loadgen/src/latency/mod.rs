@@ -156,6 +156,11 @@ impl Latency {
         u64::try_from(mean).ok()
     }
 
+    /// The exact sum.
+    pub(crate) fn sum_ns(&self) -> u128 {
+        self.sum_ns
+    }
+
     /// The histogram itself, for the formats that hold one.
     pub(crate) fn histogram(&self) -> &Histogram<u64> {
         &self.histogram

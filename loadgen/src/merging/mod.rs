@@ -7,7 +7,6 @@ mod agreement;
 
 use std::collections::BTreeMap;
 
-use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::{Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
@@ -15,12 +14,12 @@ use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, KeyValueRecord, LatenciesRecord,
     RateRecord, Reason, RunRecord, StatusesRecord, TextValue, TlsRecord, Validity,
 };
-use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
+use crate::report::{ResultFolder, StoredResult};
 use crate::schedule::Mode;
 use crate::validity;
 
-/// A merged measurement, with the results whose intervals an observer can replay.
+/// A merged measurement, with the results whose intervals its logs have.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) measurement: Measurement,
@@ -60,13 +59,13 @@ impl Merged {
         Ok(Self { measurement: Measurement { record, latencies, batches: Vec::new() }, sources })
     }
 
-    /// Reports all runs to an observer, as their loaders did.
-    pub(crate) fn replay(&self, observer: &mut dyn Observer) -> Result<(), Error> {
+    /// Writes the logs of all runs, as their loaders did.
+    pub(crate) fn write_logs(&self, folder: &mut ResultFolder) -> Result<(), Error> {
         for (index, run) in self.measurement.record.runs.iter().enumerate() {
-            observer.run_begins(run.number, run.started_unix_s)?;
+            folder.run_begins(run.number, run.started_unix_s);
             let intervals = MergedIntervals::of(&self.sources, index)?;
             for (number, interval) in run.intervals.iter().enumerate() {
-                observer.interval(interval, &intervals.latencies(number)?)?;
+                folder.interval(interval, &intervals.latencies(number)?);
             }
         }
         Ok(())

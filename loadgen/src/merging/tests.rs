@@ -23,7 +23,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
     }
     let mut folder = ResultFolder::open(path, false).unwrap();
     for run in &mut measurement.record.runs {
-        folder.run_begins(run.number, run.started_unix_s).unwrap();
+        folder.run_begins(run.number, run.started_unix_s);
         let mut of_run = Latencies::new();
         run.intervals.truncate(3);
         // The first is the warm-up.
@@ -31,7 +31,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
         for interval in &run.intervals {
             let response = latency_of((0..400).map(|n| base_ns + n * 1_009));
             let latencies = latencies_of([(Distribution::Response, response)]);
-            folder.interval(interval, &latencies).unwrap();
+            folder.interval(interval, &latencies);
             of_run.merge(&latencies);
         }
         run.latency_ns = LatenciesRecord::from(&of_run);
@@ -103,7 +103,7 @@ fn a_merged_result_is_a_result_like_any_other() {
     ];
     let merged = Merged::of(sources).unwrap();
     let mut results = ResultFolder::open(out.path(), false).unwrap();
-    merged.replay(&mut results).unwrap();
+    merged.write_logs(&mut results).unwrap();
     results.finish(&merged.measurement).unwrap();
     let read = StoredResult::read(out.path()).unwrap().latencies().unwrap();
     assert!(

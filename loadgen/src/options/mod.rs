@@ -57,10 +57,22 @@ pub(crate) struct OutputOptions {
     /// Whether results that the directory already contains may be replaced.
     pub(crate) force: bool,
     pub(crate) record: Option<Destination>,
+    /// Where the intervals go while the run lasts.
+    pub(crate) stream: Option<Destination>,
+    pub(crate) metrics: Option<MetricsOptions>,
     pub(crate) quiet: bool,
     pub(crate) progress: bool,
     /// Where a sweep or a search is, for the live line: "3/40 size=64". Empty for a single run.
     pub(crate) position: String,
+}
+
+/// The endpoint of `--metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MetricsOptions {
+    /// Where it listens, as given: `HOST:PORT`.
+    pub(crate) address: String,
+    /// How long it answers after the end of the measurement.
+    pub(crate) linger: Duration,
 }
 
 /// One measurement, requested and checked.

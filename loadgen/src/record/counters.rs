@@ -165,6 +165,50 @@ impl Counters {
         self.tls_errors += other.tls_errors;
         self.other_errors += other.other_errors;
     }
+
+    /// The growth since an earlier moment of the same run.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            scheduled: self.scheduled - earlier.scheduled,
+            sent: self.sent - earlier.sent,
+            unsent: self.unsent - earlier.unsent,
+            unsent_blocked: self.unsent_blocked - earlier.unsent_blocked,
+            unsent_unconnected: self.unsent_unconnected - earlier.unsent_unconnected,
+            unsent_estimated: self.unsent_estimated - earlier.unsent_estimated,
+            completed: self.completed - earlier.completed,
+            unexpected_status: self.unexpected_status - earlier.unexpected_status,
+            changed_bodies: self.changed_bodies - earlier.changed_bodies,
+            wrong_values: self.wrong_values - earlier.wrong_values,
+            failed: self.failed - earlier.failed,
+            timed_out: self.timed_out - earlier.timed_out,
+            censored: self.censored - earlier.censored,
+            in_window: self.in_window - earlier.in_window,
+            measured: self.measured - earlier.measured,
+            answered_after_window: self.answered_after_window - earlier.answered_after_window,
+            answered_in_window: self.answered_in_window - earlier.answered_in_window,
+            saturated: self.saturated - earlier.saturated,
+            backlog_at_window: self.backlog_at_window - earlier.backlog_at_window,
+            connects: self.connects - earlier.connects,
+            connect_failures: self.connect_failures - earlier.connect_failures,
+            connects_refused: self.connects_refused - earlier.connects_refused,
+            connects_timed_out: self.connects_timed_out - earlier.connects_timed_out,
+            connects_exhausted: self.connects_exhausted - earlier.connects_exhausted,
+            handshake_failures: self.handshake_failures - earlier.handshake_failures,
+            churned: self.churned - earlier.churned,
+            bytes_sent: self.bytes_sent - earlier.bytes_sent,
+            bytes_received: self.bytes_received - earlier.bytes_received,
+            bytes_sent_in_window: self.bytes_sent_in_window - earlier.bytes_sent_in_window,
+            bytes_received_in_window: self.bytes_received_in_window
+                - earlier.bytes_received_in_window,
+            mismatches: self.mismatches - earlier.mismatches,
+            closed_by_server: self.closed_by_server - earlier.closed_by_server,
+            resets: self.resets - earlier.resets,
+            timeouts: self.timeouts - earlier.timeouts,
+            truncated: self.truncated - earlier.truncated,
+            tls_errors: self.tls_errors - earlier.tls_errors,
+            other_errors: self.other_errors - earlier.other_errors,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +227,17 @@ mod tests {
         merged.merge(&one);
         let merged = serde_json::to_value(&merged).unwrap();
         assert!(merged.as_object().unwrap().values().all(|value| value == 2), "{merged}");
+    }
+
+    #[test]
+    fn the_growth_since_a_moment_added_to_it_is_the_later_moment() {
+        let names = serde_json::to_value(Counters::default()).unwrap();
+        let names = names.as_object().unwrap().keys();
+        let numbered = |factor: u64| -> Counters {
+            let fields = (1_u64..).zip(names.clone()).map(|(n, name)| (name.clone(), factor * n));
+            serde_json::from_value(fields.map(|(name, n)| (name, json!(n))).collect()).unwrap()
+        };
+        assert_eq!(numbered(5).since(&numbered(2)), numbered(3));
     }
 
     #[test]

@@ -143,6 +143,8 @@ pub(crate) enum Code {
     EndedEarly,
     Interrupted,
     CarriedBacklog,
+    /// Lines of `--json-stream` were lost.
+    StreamLost,
     /// The number of unsent requests is computed from the rate.
     Estimated,
     /// Loader and server shared processors.

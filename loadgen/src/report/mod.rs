@@ -9,13 +9,12 @@ use std::path::Path;
 
 use crate::console;
 use crate::destination::{Destination, Output};
-use crate::engine::Observer;
+use crate::engine::{Interval, Observer};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::latency::Latencies;
 use crate::measure::Measurement;
-use crate::options::OutputOptions;
-use crate::record::{Code, IntervalRecord, Record, Verdict};
+use crate::options::Options;
+use crate::record::{Code, Record, Verdict};
 
 mod csv;
 mod directory;
@@ -27,14 +26,18 @@ mod html;
 pub(crate) mod json;
 mod loader_mark;
 pub(crate) mod markup;
+mod metrics;
 pub(crate) mod plot;
 mod stored;
+mod stream;
 pub(crate) mod text;
 mod views;
 
 pub(crate) use self::directory::Directory;
 pub(crate) use self::folder::ResultFolder;
+use self::metrics::Metrics;
 pub(crate) use self::stored::{StoredResult, read_record};
+use self::stream::JsonStream;
 use self::text::Style;
 pub(crate) use self::views::{View, is_same, rewrite, view};
 
@@ -43,6 +46,8 @@ pub(crate) use self::views::{View, is_same, rewrite, view};
 pub(crate) struct Reports {
     folder: Option<ResultFolder>,
     record: Option<Output>,
+    stream: Option<JsonStream>,
+    metrics: Option<Metrics>,
     quiet: bool,
     interrupt: Interrupt,
     /// Whether an interval with replies ended before an interrupt.
@@ -51,20 +56,46 @@ pub(crate) struct Reports {
 
 impl Reports {
     /// Checks the outputs that the options name.
-    pub(crate) fn open(options: &OutputOptions, interrupt: &Interrupt) -> Result<Self, Error> {
-        let folder = options.directory.as_deref();
+    pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self, Error> {
+        let output = &options.output;
+        let folder = output.directory.as_deref();
         Ok(Self {
-            folder: folder.map(|path| ResultFolder::open(path, options.force)).transpose()?,
-            record: options.record.as_ref().map(Destination::open).transpose()?,
-            quiet: options.quiet,
+            folder: folder.map(|path| ResultFolder::open(path, output.force)).transpose()?,
+            record: output.record.as_ref().map(Destination::open).transpose()?,
+            stream: output.stream.as_ref().map(JsonStream::open).transpose()?,
+            metrics: Metrics::open(options)?,
+            quiet: output.quiet,
             interrupt: interrupt.clone(),
             has_interval: false,
         })
     }
 
-    /// Writes everything that can be written, the record first, as a script may wait for it.
-    /// Returns the first error.
-    pub(crate) fn write(&mut self, measurement: &Measurement) -> Result<(), Error> {
+    /// Ends the live outputs, and then writes everything that can be written. Returns the first
+    /// error.
+    pub(crate) fn finish(&mut self, mut measurement: Measurement) -> Result<(), Error> {
+        let streamed = self.stream.as_mut().map_or(Ok(()), |stream| stream.finish(&measurement));
+        if let Err(Error::StreamLost { .. }) = &streamed {
+            let labels = &mut measurement.record.validity.labels;
+            labels.extend(streamed.as_ref().err().map(stream::label));
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.finish(&measurement.record);
+        }
+        let written = self.write(&measurement);
+        if let Some(metrics) = &self.metrics {
+            metrics.linger(&self.interrupt);
+        }
+        console::first_error([streamed, written])
+    }
+
+    /// The output that is standard output, if any: then the report goes to stderr.
+    fn stdout(&self) -> Option<&Output> {
+        let all = [self.record.as_ref(), self.stream.as_ref().map(JsonStream::output)];
+        all.into_iter().flatten().find(|output| matches!(output, Output::Stdout))
+    }
+
+    /// Writes the record first, as a script may wait for it.
+    fn write(&mut self, measurement: &Measurement) -> Result<(), Error> {
         let Measurement { record, latencies, .. } = measurement;
         let progress = match record.counters.sent {
             _ if !record.interrupted || self.has_interval => Progress::Result,
@@ -81,7 +112,7 @@ impl Reports {
             }
         } else {
             let report = |style| text::render(record, latencies, style);
-            written.push(print_beside(self.record.as_ref(), report));
+            written.push(print_beside(self.stdout(), report));
         }
         if let Some(folder) = &mut self.folder
             && progress.may_write(folder.earlier())
@@ -95,16 +126,32 @@ impl Reports {
 /// Earlier results make way when the first interval with replies has ended.
 impl Observer for Reports {
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error> {
-        self.folder.as_mut().map_or(Ok(()), |folder| folder.run_begins(number, started_unix_s))
+        if let Some(folder) = &mut self.folder {
+            folder.run_begins(number, started_unix_s);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.run_begins(number, started_unix_s)?;
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.run_begins(number);
+        }
+        Ok(())
     }
 
-    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error> {
-        self.has_interval |= interval.completed > 0 && !self.interrupt.is_requested();
+    fn interval(&mut self, interval: &Interval<'_>) -> Result<(), Error> {
+        self.has_interval |= interval.record.completed > 0 && !self.interrupt.is_requested();
+        if let Some(stream) = &mut self.stream {
+            stream.interval(interval)?;
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.interval(interval);
+        }
         let Some(folder) = &mut self.folder else { return Ok(()) };
         if self.has_interval {
             folder.begin();
         }
-        folder.interval(interval, latencies)
+        folder.interval(interval.record, interval.latencies);
+        Ok(())
     }
 }
 

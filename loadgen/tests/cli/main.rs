@@ -10,6 +10,7 @@ mod http_servers;
 mod interrupt;
 mod itself;
 mod key_value;
+mod live;
 mod open_loop;
 mod process;
 mod program;

@@ -62,6 +62,7 @@ const PROGRAMS: [&str; 10] = [
     "nginx",
     "node",
     "openssl",
+    "prometheus",
     "promtool",
     "python3",
     "redis-benchmark",

@@ -12,7 +12,6 @@ use super::files;
 use super::hlog::LogWriter;
 use crate::atomic_file;
 use crate::console;
-use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
 use crate::measure::Measurement;
@@ -105,6 +104,25 @@ impl ResultFolder {
         }
     }
 
+    /// Begins the log of a run. Errors of a log never end a measurement: [`Self::finish`] reports
+    /// them.
+    pub(crate) fn run_begins(&mut self, number: u32, started_unix_s: f64) {
+        match RunLog::begin(number, started_unix_s) {
+            Ok(log) => self.logs.push(log),
+            Err(error) => self.note(Err(Error::WriteResults(error))),
+        }
+        self.store_logs();
+    }
+
+    /// Adds an interval to the log of the run.
+    pub(crate) fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) {
+        if let Some(log) = self.logs.last_mut() {
+            let path = self.directory.path().join(&log.name);
+            let written = log.interval(interval, latencies);
+            self.note(written.map_err(atomic_file::failure("write", &path)));
+        }
+    }
+
     /// Writes the files that are complete only at the end of the measurement. All files that can be
     /// written are.
     pub(crate) fn finish(&mut self, measurement: &Measurement) -> Result<(), Error> {
@@ -139,27 +157,6 @@ impl ResultFolder {
             self.logs.clear();
             self.failure.get_or_insert(error);
         }
-    }
-}
-
-/// Errors of a log never end a measurement: its numbers are reported at the end.
-impl Observer for ResultFolder {
-    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error> {
-        match RunLog::begin(number, started_unix_s) {
-            Ok(log) => self.logs.push(log),
-            Err(error) => self.note(Err(Error::WriteResults(error))),
-        }
-        self.store_logs();
-        Ok(())
-    }
-
-    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error> {
-        if let Some(log) = self.logs.last_mut() {
-            let path = self.directory.path().join(&log.name);
-            let written = log.interval(interval, latencies);
-            self.note(written.map_err(atomic_file::failure("write", &path)));
-        }
-        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ fn write(path: &Path) -> Measurement {
     measurement.record.runs.clear();
     measurement.latencies = Latencies::new();
     for number in 1..=2_u32 {
-        folder.run_begins(number, 1_700_000_000.0 + 60.0 * f64::from(number)).unwrap();
+        folder.run_begins(number, 1_700_000_000.0 + 60.0 * f64::from(number));
         let mut run = template.clone();
         let mut all = Latencies::new();
         run.number = number;
@@ -33,7 +33,7 @@ fn write(path: &Path) -> Measurement {
                 (Distribution::Lateness, latency_of((0..500).map(|n| 1_000 + n))),
                 (Distribution::Connect, latency_of([70_001])),
             ]);
-            folder.interval(interval, &latencies).unwrap();
+            folder.interval(interval, &latencies);
             all.merge(&latencies);
         }
         run.latency_ns = LatenciesRecord::from(&all);
@@ -138,8 +138,8 @@ fn an_earlier_result_makes_way_and_a_directory_is_made_when_it_begins_and_not_be
     write(&old);
     for (path, force) in [(&old, true), (&new, false)] {
         let mut results = ResultFolder::open(path, force).unwrap();
-        results.run_begins(1, 1_700_000_000.0).unwrap();
-        results.run_begins(2, 1_700_000_060.0).unwrap();
+        results.run_begins(1, 1_700_000_000.0);
+        results.run_begins(2, 1_700_000_060.0);
         assert_eq!(path.join("result.json").exists(), force);
         assert_eq!(results.earlier(), force.then_some(&**path));
         results.begin();
@@ -152,10 +152,10 @@ fn what_a_loader_that_died_has_left_can_be_read() {
     let folder = test_needs::folder();
     let mut results = ResultFolder::open(folder.path(), false).unwrap();
     let (interval, latencies) = interval();
-    results.run_begins(1, 1_700_000_000.0).unwrap();
-    results.interval(&interval, &latencies).unwrap();
+    results.run_begins(1, 1_700_000_000.0);
+    results.interval(&interval, &latencies);
     results.begin();
-    results.interval(&interval, &latencies).unwrap();
+    results.interval(&interval, &latencies);
     let log = crate::report::hlog::Log::read(&folder.path().join("run-001.hlog")).unwrap();
     assert_eq!(log.latencies().unwrap()[Distribution::Service].count(), 4);
     let error = StoredResult::read(folder.path()).unwrap_err().to_string();
@@ -169,8 +169,8 @@ fn a_log_that_cannot_be_written_costs_neither_the_measurement_nor_the_other_file
     fs::create_dir(folder.path().join("run-001.hlog")).unwrap();
     let (interval, latencies) = interval();
     results.begin();
-    results.run_begins(1, 1_700_000_000.0).unwrap();
-    results.interval(&interval, &latencies).unwrap();
+    results.run_begins(1, 1_700_000_000.0);
+    results.interval(&interval, &latencies);
     let error = results.finish(&sample::open()).unwrap_err().to_string();
     assert!(error.contains("run-001.hlog"), "{error}");
     assert!(StoredResult::read(folder.path()).is_ok());

@@ -105,14 +105,19 @@ impl<W: Write> LogWriter<W> {
 
 fn line(tag: &str, start_s: f64, length_s: f64, latency: &Latency) -> io::Result<String> {
     let max = latency.max_ns().unwrap_or(0) as f64 / MAX_DIVISOR;
+    let histogram = encoded(latency)?;
+    let (start, length) = (stamp(start_s), stamp(length_s));
+    Ok(format!("Tag={tag},{start},{length},{max:.3},{histogram}\n"))
+}
+
+/// A histogram in its compressed form of version 2, as text.
+pub(super) fn encoded(latency: &Latency) -> io::Result<String> {
     let mut bytes = Vec::new();
     // Of the two forms of V2 this is the one that every reader takes.
     V2DeflateSerializer::new()
         .serialize(latency.histogram(), &mut bytes)
         .map_err(io::Error::other)?;
-    let histogram = BASE64.encode(&bytes);
-    let (start, length) = (stamp(start_s), stamp(length_s));
-    Ok(format!("Tag={tag},{start},{length},{max:.3},{histogram}\n"))
+    Ok(BASE64.encode(&bytes))
 }
 
 /// How far the column of maxima may be off, in nanoseconds: it is rounded to microseconds.

@@ -17,6 +17,7 @@
 //! | `errors` | requests failed | SUSPECT |
 //! | `ended-early`, `interrupted` | the plan was not carried out | SUSPECT |
 //! | `carried-backlog` | the warm-up left a queue | label |
+//! | `stream-lost` | `report/stream` found that lines of `--json-stream` were lost | label |
 //! | `estimated` | the number of unsent requests is computed | label |
 //! | `co-located` | loader and server share processors | label |
 //! | `debug-build` | the loader is not optimised | label |

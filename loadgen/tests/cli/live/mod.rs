@@ -1,0 +1,4 @@
+//! What a run says while it lasts, and that all of it agrees with its report.
+
+mod metrics;
+mod stream;
