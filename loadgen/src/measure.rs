@@ -2,7 +2,7 @@
 //! starts one, adds them up, and judges them.
 
 use crate::console;
-use crate::engine::{self, Observer, RunOutcome};
+use crate::engine::{self, Interval, Observer, RunOutcome};
 use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
@@ -11,9 +11,9 @@ use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, KeyValueRecord, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA,
-    ServerRecord, StatusesRecord, TextValue, TlsRecord, Validity, Verdict,
+    ServerMetricsRecord, ServerRecord, StatusesRecord, TextValue, TlsRecord, Validity, Verdict,
 };
-use crate::server::Server;
+use crate::server::{MetricsReader, Server};
 use crate::slo::Slo;
 use crate::validity;
 
@@ -172,11 +172,17 @@ impl<'a> Runs<'a> {
         self.args.pacing = TextValue::of(pacing);
         let seed = options.seed_of_run(number);
         let options = &Options { pacing, seed, ..options.clone() };
+        let metrics = options.server_metrics.as_ref().map(MetricsReader::start);
+        let metrics = metrics.transpose().map_err(Error::Start)?;
+        let mut observer = MetricsObserver { observer, metrics };
         let before = Steal::now();
-        let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+        let outcome = engine::run(options, interrupt, number, server.as_mut(), &mut observer);
         let after = Steal::now();
+        // Before the server ends.
+        let server_metrics = observer.metrics.map(MetricsReader::finish);
         let stopped = server.map_or(Ok(()), Server::stop);
         let RunOutcome { record: mut run, latencies, batches } = outcome?;
+        run.server_metrics = server_metrics;
         run.steal_share = before.zip(after).and_then(|(before, after)| after.share_since(&before));
         run.validity = validity::judge(&run, &latencies, &self.args, &self.env);
         self.latencies.merge(&latencies);
@@ -188,6 +194,25 @@ impl<'a> Runs<'a> {
     fn measurement(self) -> Measurement {
         let Self { options, args, env, records, latencies, batches } = self;
         Measurement::of(args, env, records, latencies, batches, &options.slo)
+    }
+}
+
+/// Has the server's metrics read with each interval, and passes on all that it receives.
+struct MetricsObserver<'a> {
+    observer: &'a mut dyn Observer,
+    metrics: Option<MetricsReader>,
+}
+
+impl Observer for MetricsObserver<'_> {
+    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error> {
+        self.observer.run_begins(number, started_unix_s)
+    }
+
+    fn interval(&mut self, interval: &Interval<'_>) -> Result<(), Error> {
+        if let Some(metrics) = &mut self.metrics {
+            metrics.read();
+        }
+        self.observer.interval(interval)
     }
 }
 
@@ -218,6 +243,9 @@ pub(crate) fn combine(
         tls: TlsRecord::sum(runs.iter().map(|run| run.tls.as_ref())),
         key_value: KeyValueRecord::sum(runs.iter().map(|run| run.key_value.as_ref())),
         server: server(&runs),
+        server_metrics: ServerMetricsRecord::sum(
+            runs.iter().map(|run| run.server_metrics.as_ref()),
+        ),
         interrupted: runs.iter().any(|run| run.interrupted),
         args,
         env,

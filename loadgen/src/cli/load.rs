@@ -9,7 +9,7 @@ use clap::{Arg, Args, Command};
 use super::http::HttpArgs;
 use super::tls::TlsArgs;
 use crate::destination::Destination;
-use crate::options::{Pacing, Pins, ServerCommand};
+use crate::options::{MetricsAddress, Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
 use crate::wire::{
@@ -269,6 +269,12 @@ pub(crate) struct ServerArgs {
     /// Watch the running server with this process id: processor time, switches, memory
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+
+    /// Read the server's own metrics before, during and after each run, for a section of the
+    /// report: the --admin of 'evshard serve', or any endpoint for Prometheus; HOST:PORT,
+    /// http://HOST:PORT/PATH or unix:/path
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) server_admin: Option<MetricsAddress>,
 }
 
 /// The objectives of the run.

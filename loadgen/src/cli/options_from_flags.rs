@@ -126,6 +126,7 @@ impl Options {
             slo: slo.slo,
             runs: 1,
             server: command.or(server.server_pid.map(ServerSource::Pid)),
+            server_metrics: server.server_admin,
             output: OutputOptions { progress: true, ..OutputOptions::default() },
         })
     }

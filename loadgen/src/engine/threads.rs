@@ -329,6 +329,7 @@ fn conclude(
         outstanding_by_service: all.served_ns as f64 / measured_ns.max(1) as f64,
         intervals,
         server: server.map(|server| server.record(all.counters.completed)),
+        server_metrics: None,
         steal_share: None,
         first_mismatch: all.first_mismatch,
         first_unexpected_reply: all.first_unexpected_reply,

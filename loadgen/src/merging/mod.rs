@@ -156,6 +156,7 @@ fn added_run(
         outstanding_by_service: parts().map(|run| run.outstanding_by_service).sum(),
         intervals,
         server: parts().find_map(|run| run.server.clone()),
+        server_metrics: parts().find_map(|run| run.server_metrics.clone()),
         steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),
         first_mismatch: parts().find_map(|run| run.first_mismatch.clone()),
         first_unexpected_reply: parts().find_map(|run| run.first_unexpected_reply.clone()),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub(crate) use self::server::{ServerCommand, ServerSource};
+pub(crate) use self::server::{MetricsAddress, ServerCommand, ServerSource};
 use crate::destination::Destination;
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
@@ -106,6 +106,8 @@ pub(crate) struct Options {
     pub(crate) slo: Vec<Slo>,
     pub(crate) runs: u32,
     pub(crate) server: Option<ServerSource>,
+    /// Where the server's own metrics are.
+    pub(crate) server_metrics: Option<MetricsAddress>,
     pub(crate) output: OutputOptions,
 }
 

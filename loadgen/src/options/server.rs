@@ -1,6 +1,7 @@
 //! The server under test: the command line that starts it, or its process id.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::Target;
@@ -73,9 +74,87 @@ impl fmt::Display for ServerCommand {
     }
 }
 
+/// Where a server answers with its metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MetricsAddress {
+    /// `HOST:PORT`, and the path there.
+    Tcp { authority: String, path: String },
+    /// A unix socket, whose path of metrics is `/metrics`.
+    Unix(PathBuf),
+}
+
+/// The path where metrics usually are.
+const METRICS_PATH: &str = "/metrics";
+
+impl MetricsAddress {
+    /// The path of the request.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Tcp { path, .. } => path,
+            Self::Unix(_) => METRICS_PATH,
+        }
+    }
+
+    /// The value of the header `Host`.
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            Self::Tcp { authority, .. } => authority,
+            Self::Unix(_) => "localhost",
+        }
+    }
+}
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("a path is missing, write unix:/path".to_owned()),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let port = authority.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let has_port = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+        let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic());
+        if !has_port || !is_plain {
+            return Err(format!(
+                "'{text}' is no address of metrics; write HOST:PORT, http://HOST:PORT/PATH or \
+                 unix:/path"
+            ));
+        }
+        let path = if matches!(path, "" | "/") { METRICS_PATH } else { path };
+        Ok(Self::Tcp { authority: authority.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for MetricsAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { authority, path } => write!(formatter, "http://{authority}{path}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_have_an_address_a_path_or_the_usual_one() {
+        let of = |text: &str| text.parse::<MetricsAddress>().map(|address| address.to_string());
+        for text in ["127.0.0.1:9100", "http://127.0.0.1:9100", "127.0.0.1:9100/"] {
+            assert_eq!(of(text).unwrap(), "http://127.0.0.1:9100/metrics");
+        }
+        assert_eq!(of("http://[::1]:80/a?b=c").unwrap(), "http://[::1]:80/a?b=c");
+        assert_eq!(of("unix:/run/admin").unwrap(), "unix:/run/admin");
+        for wrong in ["", "unix:", "host", ":80", "host:0", "https://h:1/", "h:1/a b", "h:1/\r\n"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
 
     fn command(text: &str) -> ServerCommand {
         text.parse().unwrap()

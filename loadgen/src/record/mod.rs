@@ -10,6 +10,7 @@ mod http;
 mod key_value;
 mod latency;
 mod run;
+mod server_metrics;
 mod statuses;
 mod text_value;
 mod tls;
@@ -28,6 +29,7 @@ pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
+pub(crate) use self::server_metrics::{ServerMetricsInterval, ServerMetricsRecord, ServerTiming};
 pub(crate) use self::statuses::{StatusCounts, StatusesRecord};
 pub(crate) use self::text_value::TextValue;
 pub(crate) use self::tls::{TlsArgsRecord, TlsRecord};
@@ -72,6 +74,9 @@ pub(crate) struct Record {
     pub(crate) runs: Vec<RunRecord>,
     /// The server process, if it was started or watched, over all runs.
     pub(crate) server: Option<ServerRecord>,
+    /// What the server said of itself, over all runs; nothing without `--server-admin`.
+    #[serde(default)]
+    pub(crate) server_metrics: Option<ServerMetricsRecord>,
     /// Whether a signal ended it. Then the numbers are those of the part before the signal.
     pub(crate) interrupted: bool,
 }

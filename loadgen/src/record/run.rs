@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArrivalRecord, Counters, KeyValueRecord, LatenciesRecord, StatusesRecord, TlsRecord, Validity,
+    ArrivalRecord, Counters, KeyValueRecord, LatenciesRecord, ServerMetricsRecord, StatusesRecord,
+    TlsRecord, Validity,
 };
 use crate::schedule::Mode;
 use crate::wire::{Mismatch, UnexpectedReply};
@@ -47,6 +48,9 @@ pub(crate) struct RunRecord {
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.
     pub(crate) server: Option<ServerRecord>,
+    /// What the server said of itself; nothing without `--server-admin`.
+    #[serde(default)]
+    pub(crate) server_metrics: Option<ServerMetricsRecord>,
     /// Processor time stolen by the hypervisor during the run, as a share of all processors' time.
     pub(crate) steal_share: Option<f64>,
     /// The first wrong byte.

@@ -4,10 +4,12 @@
 //! child       a process that the loader starts, and its last output
 //! supervisor  the process between the two, which ends the server whatever ends the loader
 //! procfs      figures of a process from /proc
+//! metrics     what the server says of itself
 //! snapshot    all figures at one moment, and their growth between two
 //! ```
 
 mod child;
+mod metrics;
 mod procfs;
 mod snapshot;
 mod supervisor;
@@ -21,6 +23,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use self::child::ServerChild;
+pub(crate) use self::metrics::MetricsReader;
 use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
 pub(crate) use self::supervisor::{command_of, supervise};

@@ -107,7 +107,7 @@ impl SideArgs {
     fn options(self, load: &LoadArgs, quiet: bool, progress: bool) -> Result<Options, Error> {
         let mut load = load.clone();
         load.target = self.target.unwrap_or(load.target);
-        load.server = ServerArgs { server_cmd: self.command, server_pid: self.pid };
+        load.server = ServerArgs { server_cmd: self.command, server_pid: self.pid, ..load.server };
         let mut options = Options::new(load, SloArgs { slo: Vec::new() })?;
         options.output.quiet = quiet;
         options.output.progress = progress;

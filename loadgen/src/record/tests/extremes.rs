@@ -67,6 +67,7 @@ pub(crate) fn full() -> Record {
     record["tls"] = tls();
     record["key_value"] = key_value();
     record["server"] = server();
+    record["server_metrics"] = server_metrics();
     record["runs"] = json!([run(&record)]);
     serde_json::from_value(record).unwrap()
 }
@@ -80,6 +81,23 @@ fn server() -> Value {
         "threads": [{
             "name": "worker-0", "tid": 4712, "cpu_s": 0.25, "voluntary_switches": 5,
             "involuntary_switches": 1,
+        }],
+    })
+}
+
+fn server_metrics() -> Value {
+    let timing = json!({
+        "count": 4_000, "p50_at_most_ns": 2_000, "p99_at_most_ns": 20_000,
+        "p999_at_most_ns": 50_000, "buckets": [[2_000, 3_000], [50_000, 1_000]],
+    });
+    json!({
+        "address": "unix:/run/<admin>", "reads": 3, "failed_reads": 1,
+        "first_failure": "no complete response within 2s", "wall_s": 2.0, "restarted": true,
+        "timings": {"loop_lag": timing}, "counters": {"a_total{b=\"<c>\"}": 12.5},
+        "counters_left_out": 3,
+        "intervals": [{
+            "unix_s": 1_700_000_001.5, "length_s": 1.0, "cpu_s": 0.25,
+            "p99_at_most_ns": {"loop_lag": 20_000},
         }],
     })
 }
@@ -159,7 +177,8 @@ fn run(record: &Value) -> Value {
                 None
             ),
         ],
-        "server": record["server"], "steal_share": 0.01, "ended_early_s": 1.9, "interrupted": false,
+        "server": record["server"], "server_metrics": record["server_metrics"],
+        "steal_share": 0.01, "ended_early_s": 1.9, "interrupted": false,
         "first_mismatch": {
             "connection": 3, "request": 7, "offset_bytes": 12, "expected": 65, "got": 66,
             "note": "-ERR unknown command",

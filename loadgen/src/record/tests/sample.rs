@@ -175,6 +175,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         intervals: intervals(args, &rate, latencies),
         rate,
         server: None,
+        server_metrics: None,
         steal_share: None,
         first_mismatch: None,
         first_unexpected_reply: None,

@@ -28,6 +28,7 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
     body += &section("Runs", &tables::runs(record));
     body += &section("Loader threads", &tables::loader_threads(record));
     body += &section("Server", &tables::server(record));
+    body += &section("The server's own metrics", &tables::server_metrics(record));
     body += &section("TLS", &tables::tls(record));
     body += &section("Commands", &tables::commands(record));
     body += &section("Replies by status", &fields(&record.statuses.codes));

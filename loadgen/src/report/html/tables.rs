@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::table_of;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record, ServerRecord, Validity};
-use crate::report::loader_mark;
 use crate::report::markup::escape;
+use crate::report::{loader_mark, text};
 use crate::units::{brief, grouped, interval, percent, rate, size};
 
 /// A table under construction. A second line of a cell is set smaller.
@@ -309,6 +309,29 @@ pub(super) fn server(record: &Record) -> String {
         ]);
     }
     process + &threads.end()
+}
+
+/// The times that the server measured beside the loader's own lateness, what follows from them, and
+/// the counters that grew.
+pub(super) fn server_metrics(record: &Record) -> String {
+    let Some(metrics) = &record.server_metrics else { return String::new() };
+    let failures = match &metrics.first_failure {
+        Some(failure) => format!("{}, the first: {failure}", metrics.failed_reads),
+        None => "0".to_owned(),
+    };
+    let facts = [
+        ("address".to_owned(), metrics.address.clone()),
+        ("reads".to_owned(), metrics.reads.to_string()),
+        ("failed reads".to_owned(), failures),
+    ];
+    let mut timings = table_of(record, ["time", "count", "p50", "p99", "p99.9"]);
+    text::rows(record, metrics).into_iter().for_each(|row| timings.row(row));
+    let conclusion = text::conclusion(record, metrics);
+    let conclusion = conclusion.map(|text| format!("<p>{}</p>\n", escape(&text)));
+    let growth = |(name, growth): (&String, &f64)| (name.clone(), format!("{growth}"));
+    let counters = list(metrics.counters.iter().map(growth));
+    let counters = format!("<details><summary>Counters</summary>\n{counters}</details>\n");
+    list(facts) + &timings.end() + &conclusion.unwrap_or_default() + &counters
 }
 
 fn facts(server: &ServerRecord) -> [(&'static str, Option<String>); 9] {

@@ -5,6 +5,7 @@
 //! latency   percentiles with their confidence intervals, the loader's own lateness, the shape
 //! statuses  the replies by status
 //! key_value what reads found, and the errors by kind
+//! server_metrics  where the server's share of the tail may lie
 //! tls       what the handshakes agreed on, and why they failed
 //! runs      each run by itself, median and range
 //! layout    aligned columns, wrapped sentences, colours
@@ -14,6 +15,7 @@ mod key_value;
 mod latency;
 mod layout;
 mod runs;
+mod server_metrics;
 mod statuses;
 mod tls;
 
@@ -21,6 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, Style, wrap};
+pub(super) use self::server_metrics::{conclusion, rows};
 use crate::latency::{Distribution, Latencies};
 use crate::options::Pacing;
 use crate::record::{
@@ -55,7 +58,8 @@ fn write_report(
     key_value::write_commands(out, record)?;
     runs::write_runs(out, record, style)?;
     write_errors(out, record)?;
-    write_cost(out, record)
+    write_cost(out, record)?;
+    server_metrics::write_server_metrics(out, record)
 }
 
 /// Verdict, reasons, labels, objectives.

@@ -191,7 +191,8 @@ impl Prometheus {
         let configuration = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\n\
-             scrape_configs: [{{job_name: loadgen, static_configs: [{{targets: ['{scraped}']}}]}}]\n"
+             scrape_configs:\n\
+             - job_name: loadgen\n  static_configs: [{{targets: ['{scraped}']}}]\n"
         );
         fs::write(&configuration, text).unwrap();
         let child = Command::new(program)
