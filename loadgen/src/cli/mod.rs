@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
 
 use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
@@ -67,7 +67,7 @@ struct Cli {
 pub(crate) enum Command {
     // The last of a repeated flag wins, so that a script can append to a set of its own.
     /// Measure a server once or several times
-    #[command(after_help = RUN_HELP, args_override_self = true)]
+    #[command(after_help = RUN_HELP, args_override_self = true, mut_args = most_used_first)]
     Run(Box<RunArgs>),
     /// Find the highest rate that meets the objectives
     #[command(
@@ -109,6 +109,27 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Print the facts about this machine, and reasons not to measure on it
     Env(EnvArgs),
+}
+
+/// The flags of `loadgen run` that its help has first, in this order.
+const MOST_USED: [&str; 10] = [
+    "rate",
+    "duration",
+    "connections",
+    "threads",
+    "protocol",
+    "size",
+    "slo",
+    "server-cmd",
+    "out",
+    "json",
+];
+
+fn most_used_first(flag: Arg) -> Arg {
+    match MOST_USED.iter().position(|name| flag.get_long() == Some(name)) {
+        Some(place) => flag.help_heading("Most used").display_order(place),
+        None => flag,
+    }
 }
 
 /// The request of the command line.
@@ -450,6 +471,22 @@ mod tests {
         assert!(matches!(version, Invocation::Print(Text::Wanted(text)) if text.contains("0.")));
         let instead = parse(["loadgen"]).unwrap();
         assert!(matches!(instead, Invocation::Print(Text::Instead(text)) if text.contains("run")));
+    }
+
+    #[test]
+    fn the_help_of_run_begins_with_the_flags_that_are_used_most() {
+        let Ok(Invocation::Print(Text::Wanted(text))) = parse(["loadgen", "run", "--help"]) else {
+            panic!("no help");
+        };
+        let (_, after) = text.split_once("Most used:\n").unwrap();
+        let (group, others) = after.split_once("\n\n").unwrap();
+        let flags = group.lines().filter_map(|line| line.split_once("--")?.1.split(' ').next());
+        let flags: Vec<&str> =
+            flags.filter(|flag| group.contains(&format!(" --{flag} <"))).collect();
+        assert_eq!(flags, MOST_USED, "{group}");
+        for heading in ["Load:", "Traffic:", "Connections:", "Loader:", "Output:", "Live output:"] {
+            assert!(others.contains(heading), "{heading}");
+        }
     }
 
     #[test]
