@@ -32,6 +32,12 @@ use crate::schedule::Mode;
 pub(super) struct Metrics {
     responder: Responder,
     linger: Duration,
+    totals: Totals,
+}
+
+/// What the metrics say.
+#[derive(Debug)]
+struct Totals {
     mode: Mode,
     /// Number of the run, from 1; 0 before the first.
     run: u32,
@@ -117,15 +123,7 @@ impl Metrics {
     /// Listens, if the options say so.
     pub(super) fn open(options: &Options) -> Result<Option<Self>, Error> {
         let Some(metrics) = &options.output.metrics else { return Ok(None) };
-        let address = &metrics.address;
-        let responder = Responder::start(address)
-            .map_err(|source| Error::Metrics { address: address.clone(), source })?;
-        if !options.output.quiet {
-            console::say(&format!("metrics at http://{}/metrics", responder.address()));
-        }
-        let metrics = Self {
-            responder,
-            linger: metrics.linger,
+        let totals = Totals {
             mode: options.load.mode(),
             run: 0,
             total: Counters::default(),
@@ -135,24 +133,31 @@ impl Metrics {
             latest: None,
             result: None,
         };
-        metrics.publish();
-        Ok(Some(metrics))
+        let address = &metrics.address;
+        let responder = Responder::start(address, totals.text())
+            .map_err(|source| Error::Metrics { address: address.clone(), source })?;
+        if !options.output.quiet {
+            console::say(&format!("metrics at http://{}/metrics", responder.address()));
+        }
+        Ok(Some(Self { responder, linger: metrics.linger, totals }))
     }
 
     /// Begins to count the connections of a run.
     pub(super) fn run_begins(&mut self, number: u32) {
-        (self.run, self.of_run, self.latest) = (number, Counters::default(), None);
-        self.publish();
+        let totals = &mut self.totals;
+        (totals.run, totals.of_run, totals.latest) = (number, Counters::default(), None);
+        self.responder.publish(self.totals.text());
     }
 
     /// Adds an interval.
     pub(super) fn interval(&mut self, interval: &Interval<'_>) {
-        self.total.merge(interval.growth);
-        self.of_run.merge(interval.growth);
-        self.latencies.merge(interval.latencies);
-        self.stalled_s += interval.record.loader_stalled_s;
-        self.latest = Some(interval.record.clone());
-        self.publish();
+        let totals = &mut self.totals;
+        totals.total.merge(interval.growth);
+        totals.of_run.merge(interval.growth);
+        totals.latencies.merge(interval.latencies);
+        totals.stalled_s += interval.record.loader_stalled_s;
+        totals.latest = Some(interval.record.clone());
+        self.responder.publish(self.totals.text());
     }
 
     /// Adds the verdict. The connections are closed by now.
@@ -160,9 +165,10 @@ impl Metrics {
         let validity = &record.validity;
         let findings = validity.reasons.iter().chain(&validity.labels);
         let findings = findings.map(|finding| (finding.code.to_string(), finding.level));
-        self.result = Some((validity.verdict, findings.collect()));
-        (self.of_run, self.latest) = (Counters::default(), None);
-        self.publish();
+        let totals = &mut self.totals;
+        totals.result = Some((validity.verdict, findings.collect()));
+        (totals.of_run, totals.latest) = (Counters::default(), None);
+        self.responder.publish(self.totals.text());
     }
 
     /// Answers further scrapes for the time that was asked for, unless a signal ends it.
@@ -170,13 +176,15 @@ impl Metrics {
         let linger = self.linger;
         interrupt.or(move || thread::sleep(linger));
     }
+}
 
-    fn publish(&self) {
+impl Totals {
+    fn text(&self) -> String {
         let mut text = Exposition::default();
         self.put_counts(&mut text);
         self.put_loader(&mut text);
         self.put_result(&mut text);
-        self.responder.publish(text.into_text());
+        text.into_text()
     }
 
     fn put_counts(&self, text: &mut Exposition) {

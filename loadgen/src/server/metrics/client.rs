@@ -70,8 +70,11 @@ fn ask(address: &MetricsAddress, until: Instant) -> io::Result<Vec<u8>> {
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(response),
             Ok(count) => response.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
+        }
+        if is_over(&response) {
+            return Ok(response);
         }
         if response.len() > BYTES_MAX {
             return Err(io::Error::other(format!("the response exceeds {BYTES_MAX} bytes")));
@@ -96,6 +99,25 @@ fn left(until: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
+/// Whether nothing more is needed: the body has its length, or this is no response of HTTP.
+fn is_over(response: &[u8]) -> bool {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut fields);
+    match parsed.parse(response) {
+        Ok(httparse::Status::Complete(head)) => {
+            content_length(&parsed).is_some_and(|length| response.len() - head >= length)
+        }
+        Ok(httparse::Status::Partial) => false,
+        Err(_) => true,
+    }
+}
+
+fn content_length(parsed: &httparse::Response<'_, '_>) -> Option<usize> {
+    let mut fields = parsed.headers.iter();
+    let field = fields.find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    str::from_utf8(field.value).ok()?.trim().parse().ok()
+}
+
 fn body(response: &[u8]) -> Result<String, String> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut fields);
@@ -111,10 +133,7 @@ fn body(response: &[u8]) -> Result<String, String> {
         return Err(format!("the response has status {}", parsed.code.unwrap_or_default()));
     }
     let body = &response[head_length..];
-    let length =
-        parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|field| str::from_utf8(field.value).ok()?.trim().parse().ok());
-    if length.is_some_and(|length: usize| length > body.len()) {
+    if content_length(&parsed).is_some_and(|length| length > body.len()) {
         return Err("the response is cut off".to_owned());
     }
     String::from_utf8(body.to_vec()).map_err(|_| "the response is no text".to_owned())

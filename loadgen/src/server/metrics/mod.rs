@@ -16,6 +16,7 @@ mod samples;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Once;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,6 +30,9 @@ use crate::record::{ServerMetricsInterval, ServerMetricsRecord, ServerTiming};
 
 /// How much longer than a read its answer may take to come from the thread.
 const SLACK: Duration = Duration::from_millis(200);
+
+/// Whether a failure was printed: a search or a sweep has a reader for each of many runs.
+static NAMED: Once = Once::new();
 
 /// The metrics at one moment.
 #[derive(Debug)]
@@ -128,14 +132,14 @@ impl MetricsReader {
             Ok(reading) => self.add(reading),
             Err(complaint) => {
                 self.record.failed_reads += 1;
-                if self.record.first_failure.is_none() {
-                    let address = &self.record.address;
+                let address = &self.record.address;
+                NAMED.call_once(|| {
                     console::say(&format!(
                         "read the server's metrics at {address}: {complaint}; the run goes on. Is \
                          this the address of its metrics? (--server-admin)"
                     ));
-                    self.record.first_failure = Some(complaint);
-                }
+                });
+                self.record.first_failure.get_or_insert(complaint);
             }
         }
     }

@@ -102,7 +102,7 @@ fn a_server_whose_metrics_do_not_answer_is_named_once_and_the_run_is_complete() 
         (unused, "Connection refused"),
     ] {
         let server = Server::echo();
-        let finished = load(&server, &format!("{FLAGS} --server-admin {admin} --quiet"));
+        let finished = load(&server, &format!("{FLAGS} --server-admin {admin} --runs 2 --quiet"));
         expect_no_errors(&finished);
         let named: Vec<&str> =
             finished.stderr.lines().filter(|line| line.contains("read the server's")).collect();

@@ -41,12 +41,12 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Listens and starts the thread.
-    pub(super) fn start(address: &str) -> io::Result<Self> {
+    /// Listens, and starts the thread, which answers with this text at first.
+    pub(super) fn start(address: &str, text: String) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let page: Page = Arc::new(Mutex::new("".into()));
+        let page: Page = Arc::new(Mutex::new(text.into()));
         let (stop, stopped) = UnixStream::pair()?;
         let state = Scrapes {
             listener,

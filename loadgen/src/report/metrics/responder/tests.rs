@@ -4,9 +4,7 @@ use super::*;
 
 /// A responder with this text.
 fn responder(text: &str) -> Responder {
-    let responder = Responder::start("127.0.0.1:0").unwrap();
-    responder.publish(text.to_owned());
-    responder
+    Responder::start("127.0.0.1:0", text.to_owned()).unwrap()
 }
 
 /// A connection that has sent these bytes.
