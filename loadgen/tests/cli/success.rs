@@ -43,8 +43,8 @@ fn the_record_has_the_promised_keys() {
     };
     assert_eq!(
         keys(&record),
-        "args counters env interrupted key_value latency_ns rate runs schema server slo statuses \
-         tls validity"
+        "args counters env interrupted key_value latency_ns rate runs schema server server_metrics \
+         slo statuses tls validity"
     );
     assert!(record["validity"]["verdict"].is_string(), "{record}");
     for rate in ["offered_per_s", "achieved_per_s"] {
