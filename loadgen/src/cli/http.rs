@@ -36,8 +36,8 @@ pub(crate) struct HttpArgs {
     #[arg(long)]
     pub(crate) http_chunked: bool,
 
-    /// Requests from a file, one on each line: a path, or JSON such as {"method":"POST",
-    /// "path":"/x","headers":{"A":"b"},"body":"text","weight":3}
+    /// Requests from a file, one on each line: a path, or JSON with path, method, headers, body or
+    /// body_file, chunked, weight, expect_body, such as {"method":"POST","path":"/x","body":"text"}
     #[arg(long, value_name = "FILE", value_parser = RequestFile::read_shared,
         conflicts_with_all = ["http_path", "http_method", "http_body", "http_chunked"])]
     pub(crate) requests: Option<Arc<RequestFile>>,
@@ -189,7 +189,10 @@ mod tests {
             (format!("http://a --requests {plain} --http-method POST"), "cannot be used with"),
             (format!("http://a --requests {plain} --order weighted"), "has a weight; write"),
             (format!("http://a --requests {weighted} --order random"), "line 2 of the requests"),
-            (format!("http://a --requests {names}"), "names, line 2: '{id}' stands for a value"),
+            (
+                format!("http://a --requests {names}"),
+                "names, line 2: '{id}' in the path stands for",
+            ),
             (format!("http://a --data {rows}"), "--data has no effect: no request has"),
             (
                 format!("http://a --requests {names} --data {rows} --data-order weighted"),

@@ -1,5 +1,7 @@
 //! The bytes of a request, with places for the values of a row of the data.
 
+use std::fmt;
+
 use super::super::frame::append_rest;
 use super::data_file::DataFile;
 use super::request::{RequestSpec, name_of};
@@ -36,6 +38,16 @@ enum Place {
     Path,
     Header,
     Body,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Path => "the path",
+            Self::Header => "a header",
+            Self::Body => "the body",
+        })
+    }
 }
 
 impl Template {
@@ -155,8 +167,8 @@ impl Template {
                 Piece::Name(name) => {
                     let data = data.ok_or_else(|| {
                         format!(
-                            "'{{{name}}}' stands for a value, and there are none; name them with \
-                             --data FILE, or write {{{{{name}}}}} for the text itself"
+                            "'{{{name}}}' in {place} stands for a value, and there are none; name \
+                             them with --data FILE, or write {{{{{name}}}}} for the text itself"
                         )
                     })?;
                     let column = data.column(name)?;
@@ -440,7 +452,7 @@ mod tests {
             let spec = request("POST", "/", &[], Some(body));
             Template::new(&spec, "h", &[], data).unwrap_err()
         };
-        assert!(complaint("{x}", None).contains("name them with --data FILE, or write {{x}}"));
+        assert!(complaint("{x}", None).contains("'{x}' in the body stands for a value"));
         let said = complaint("{x}", Some(&data()));
         assert!(said.contains("its columns are id, name, none"), "{said}");
         let file = Body { bytes: b"{x}".to_vec(), is_file: true };

@@ -155,7 +155,8 @@ fn a_body_that_does_not_fit_the_socket_is_sent_in_slices() {
 
 #[test]
 fn making_requests_and_reading_replies_allocates_nothing_after_a_while() {
-    let text = "/a/{id}\n{\"path\":\"/b\",\"method\":\"POST\",\"body\":\"<{id}>\",\"chunked\":true}\n\
+    let text = "/a/{id}\n\
+                {\"path\":\"/b\",\"method\":\"POST\",\"body\":\"<{id}>\",\"chunked\":true}\n\
                 {\"path\":\"/c\",\"expect_body\":\"substring:body\"}\n";
     for (order, expect) in [("random", "length:4"), ("sequential", "none"), ("zipf:1", "")] {
         let mut options = options(text, "id\n1\n22\n333\n");
