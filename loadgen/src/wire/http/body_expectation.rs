@@ -207,7 +207,7 @@ mod tests {
         let expected: BodyExpectation = expected.parse().unwrap();
         let mut check = ExpectationCheck::new();
         // What is left of another body must not count.
-        check.receive(b"hel", &expected);
+        check.receive(b"el", &expected);
         check.restart();
         body.chunks(pieces).for_each(|piece| check.receive(piece, &expected));
         check.end(b'\n', 9, &expected).map(|fault| fault.note.unwrap())
@@ -231,6 +231,7 @@ mod tests {
                 assert!(said_of_it.contains(said), "{said_of_it}");
             }
         }
+        assert!(wrong("substring:ell", b"lo", 1).is_some(), "'el' was of another body");
         assert!(wrong("length:1", b"", 1).unwrap().ends_with("it is empty"));
     }
 
