@@ -56,7 +56,7 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "haproxy",
     "memcached",
     "nginx",
