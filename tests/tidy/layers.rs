@@ -92,6 +92,7 @@ const LOADGEN_ORDER: &[&str] = &[
     "latency",
     "stats",
     "wire",
+    "import",
     "tls",
     "slo",
     "options",
