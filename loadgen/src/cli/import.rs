@@ -18,7 +18,7 @@ the file, too.
 
 Examples:
   loadgen import nginx-log /var/log/nginx/access.log --out requests.jsonl
-  tcpdump -i lo -w - port 8080 | loadgen import pcap - --port 8080 --out requests.jsonl
+  timeout 60 tcpdump -i lo -w - port 8080 | loadgen import pcap - --port 8080 --out requests.jsonl
   loadgen run http://10.0.0.7 --requests requests.jsonl --order timed --speed 2";
 
 /// The flags of `loadgen import`.

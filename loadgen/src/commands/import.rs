@@ -44,7 +44,7 @@ pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Erro
     output.write(&text)?;
     let span = Duration::from_millis(import.span_ns() / 1_000_000);
     let span = humantime::format_duration(span);
-    console::say(&format!("{} requests of {span}", import.requests.len()));
+    console::say(&format!("{} requests within {span}", import.requests.len()));
     if !import.left_out.is_empty() {
         console::say(&format!("left out: {}", import.left_out));
     }

@@ -63,19 +63,17 @@ impl Streams {
         }
         let payload_number = segment.number.wrapping_add(segment.begins.into());
         stream.append(payload_number, segment, direction, &mut self.import);
-        if segment.ends {
-            self.streams.remove(&direction);
+        if segment.ends
+            && let Some(stream) = self.streams.remove(&direction)
+        {
+            stream.end(direction, &mut self.import);
         }
     }
 
     /// All requests. Those that have not come whole are left out.
     pub(super) fn finish(self) -> Import {
         let mut import = self.import;
-        for (direction, stream) in self.streams {
-            if stream.has_requests && !stream.buffer.is_empty() {
-                import.left_out.add("requests that are not whole", || place(direction));
-            }
-        }
+        self.streams.into_iter().for_each(|(from, stream)| stream.end(from, &mut import));
         import
     }
 
@@ -137,6 +135,13 @@ impl Stream {
         self.forget();
         self.next = self.next.map(|next| next.wrapping_add(ahead));
         self.take_waiting(ahead, from, import);
+    }
+
+    /// What a client has begun and not ended is left out. What a server sends is in no buffer.
+    fn end(self, from: Direction, import: &mut Import) {
+        if !self.buffer.is_empty() {
+            import.left_out.add("requests that are not whole", || place(from));
+        }
     }
 
     fn forget(&mut self) {
@@ -292,7 +297,10 @@ mod tests {
         let mut streams = Streams::default();
         take(&mut streams, 0, 10, b"rest of a body");
         take(&mut streams, 7, 24, &request(3));
-        take(&mut streams, 8, 24 + request(3).len() as u32, b"GET / HT");
+        let end = 24 + request(3).len() as u32;
+        let (number, payload) = (end, &b"GET / HT"[..]);
+        let last = Segment { at_ns: 8, number, begins: false, ends: true, payload };
+        streams.take(direction(), last);
         let import = streams.finish();
         assert_eq!((import.requests.len(), import.requests[0].at_ns), (1, 7));
         assert!(import.left_out.to_string().starts_with("1 requests that are not whole"));

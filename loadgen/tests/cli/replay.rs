@@ -28,8 +28,8 @@ fn a_log_becomes_a_file_whose_requests_come_again_at_their_times() {
     let requests = server.path().join("requests.jsonl").display().to_string();
     let imported = loadgen(&["import", "nginx-log", &log, "--out", &requests]);
     assert_eq!(imported.code, Some(0), "{imported:?}");
-    let said = "loadgen: 40 requests of 3s 900ms\nloadgen: left out: 1 lines without a time such as \
-                [29/Nov/2026:21:10:11 +0000] (the first: line 41)\n";
+    let said = "loadgen: 40 requests within 3s 900ms\nloadgen: left out: 1 lines \
+                without a time such as [29/Nov/2026:21:10:11 +0000] (the first: line 41)\n";
     assert_eq!(imported.stderr, said);
 
     let flags = "--protocol http --order timed --speed 4 -c 3 --json -";
