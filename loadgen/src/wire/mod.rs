@@ -12,6 +12,7 @@
 //!     Mismatch                 the first byte that is wrong
 //!   http                     HTTP requests, and replies that are not known beforehand
 //!   key_value                commands of Redis and memcached with keys, and their replies
+//!   RequestsInFlight         those of a connection that are made: to be sent, to be answered
 //! ```
 //!
 //! Request `k` of a connection is a pure function of seed, connection and `k`, and so is its reply,
@@ -25,6 +26,7 @@ mod key_value;
 mod mismatch;
 mod payload;
 mod reply;
+mod requests_in_flight;
 mod sizes;
 mod spec;
 mod stream;

@@ -1,29 +1,18 @@
 //! One connection's HTTP requests, and the replies to them.
 
-use std::collections::VecDeque;
-
 use super::super::mismatch::{Fault, Mismatch, server_message};
 use super::super::payload::SLICE_BYTES_MAX;
 use super::super::reply::{Reply, UnexpectedReply};
+use super::super::requests_in_flight::RequestsInFlight;
 use super::reply_decoder::{DecodedReply, ReplyDecoder};
 use super::traffic::{Draws, HttpTraffic, Request};
 
 /// One connection's position in its requests.
-///
-/// No message is stored. A request that was made is a few numbers, from which its bytes are made
-/// each time they are needed; and there are no more of them than may be outstanding.
 #[derive(Debug)]
 pub(crate) struct HttpExchange {
     connection: u32,
     draws: Draws,
-    /// Number of the next request to be made.
-    next: u64,
-    /// Requests that are made and not wholly sent, oldest first. Only the first can be partly sent.
-    unsent: VecDeque<Request>,
-    /// Bytes of the first of them that were sent.
-    sent_bytes: u64,
-    /// Requests whose first byte was sent, without a reply, oldest first.
-    outstanding: VecDeque<Request>,
+    requests: RequestsInFlight<Request>,
     decoder: ReplyDecoder,
 }
 
@@ -33,17 +22,14 @@ impl HttpExchange {
         Self {
             connection,
             draws: traffic.draws(connection),
-            next: 0,
-            unsent: VecDeque::new(),
-            sent_bytes: 0,
-            outstanding: VecDeque::new(),
+            requests: RequestsInFlight::default(),
             decoder: ReplyDecoder::new(connection),
         }
     }
 
     /// Whether a request is partly sent.
     pub(in crate::wire) fn is_mid_request(&self) -> bool {
-        self.sent_bytes > 0
+        self.requests.is_mid_request()
     }
 
     /// Whether a complete reply has announced the end of the connection.
@@ -59,43 +45,15 @@ impl HttpExchange {
         new: usize,
         out: &mut Vec<u8>,
     ) {
-        out.clear();
-        let count = new + usize::from(self.is_mid_request());
-        let mut skip = self.sent_bytes;
-        for index in 0..count {
-            if out.len() >= SLICE_BYTES_MAX {
-                return;
-            }
-            if index == self.unsent.len() {
-                self.unsent.push_back(traffic.make(&self.draws, self.next));
-                self.next += 1;
-            }
-            traffic.append(&self.unsent[index], skip, out, SLICE_BYTES_MAX);
-            skip = 0;
-        }
+        let append = |request: &Request, skip, out: &mut Vec<u8>| {
+            traffic.append(request, skip, out, SLICE_BYTES_MAX);
+        };
+        self.requests.assemble(new, out, |number| traffic.make(&self.draws, number), append);
     }
 
     /// Advances by the first `sent` assembled bytes. Returns how many requests begin with them.
     pub(in crate::wire) fn advance_sent(&mut self, traffic: &HttpTraffic, sent: usize) -> usize {
-        let mut left = sent as u64;
-        let mut begun = 0;
-        while left > 0
-            && let Some(request) = self.unsent.front()
-        {
-            if self.sent_bytes == 0 {
-                self.outstanding.push_back(*request);
-                begun += 1;
-            }
-            let rest = traffic.bytes(request) - self.sent_bytes;
-            if left < rest {
-                self.sent_bytes += left;
-                break;
-            }
-            left -= rest;
-            self.sent_bytes = 0;
-            self.unsent.pop_front();
-        }
-        begun
+        self.requests.advance_sent(sent, |request| traffic.bytes(request))
     }
 
     /// Parses and checks received bytes. Calls `on_reply` for each complete reply. An error is the
@@ -109,10 +67,9 @@ impl HttpExchange {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let Some(&request) = self.outstanding.front() else {
-                let next = self.unsent.front().map_or(self.next, |request| request.number);
+            let Some(request) = self.requests.awaited() else {
                 let fault = Fault::at(rest, 0, None, server_message(rest));
-                return Err(self.mismatch(next, fault));
+                return Err(self.mismatch(self.requests.unbegun(), fault));
             };
             let read = self.decoder.verify_received(rest, &traffic.rules(&request));
             let (taken, decoded) = match read {
@@ -121,7 +78,7 @@ impl HttpExchange {
             };
             at += taken;
             if let Some(decoded) = decoded {
-                self.outstanding.pop_front();
+                self.requests.answered();
                 on_reply(self.reply(request.number, decoded));
             }
         }
@@ -130,19 +87,15 @@ impl HttpExchange {
 
     /// The reply that ends because the server has ended the connection.
     pub(in crate::wire) fn end_of_stream(&mut self, traffic: &HttpTraffic) -> Option<Reply> {
-        let request = *self.outstanding.front()?;
+        let request = self.requests.awaited()?;
         let decoded = self.decoder.end_of_stream(&traffic.rules(&request))?;
-        self.outstanding.pop_front();
+        self.requests.answered();
         Some(self.reply(request.number, decoded))
     }
 
     /// Drops the unanswered requests: a new connection has replaced the old one.
     pub(in crate::wire) fn restart(&mut self) {
-        if self.is_mid_request() {
-            self.unsent.pop_front();
-            self.sent_bytes = 0;
-        }
-        self.outstanding.clear();
+        self.requests.restart();
         self.decoder.restart();
     }
 

@@ -1,10 +1,9 @@
 //! One connection's requests with keys, and the replies to them.
 
-use std::collections::VecDeque;
-
 use super::super::mismatch::{Fault, Mismatch, server_message};
 use super::super::payload::SLICE_BYTES_MAX;
 use super::super::reply::{ErrorWord, Outcome, Reply, UnexpectedReply, WrongValue};
+use super::super::requests_in_flight::RequestsInFlight;
 use super::super::traffic::Traffic;
 use super::reply_check::{Complaint, ReplyCheck};
 use super::reply_reader::ReplyReader;
@@ -15,21 +14,11 @@ use super::traffic::{Draws, KeyValueTraffic};
 const QUOTED_MAX: usize = 8;
 
 /// One connection's position in its requests.
-///
-/// No message is stored. A request that was made is a few numbers, from which its bytes are made
-/// each time they are needed; and there are no more of them than may be outstanding.
 #[derive(Debug)]
 pub(crate) struct KeyValueExchange {
     connection: u32,
     source: Source,
-    /// Number of the next request to be made.
-    next: u64,
-    /// Requests that are made and not wholly sent, oldest first. Only the first can be partly sent.
-    unsent: VecDeque<Request>,
-    /// Bytes of the first of them that were sent.
-    sent_bytes: u64,
-    /// Requests whose first byte was sent, without a reply, oldest first.
-    outstanding: VecDeque<Request>,
+    requests: RequestsInFlight<Request>,
     reader: ReplyReader,
     check: ReplyCheck,
     quoted: Vec<ErrorWord>,
@@ -61,10 +50,7 @@ impl KeyValueExchange {
         Self {
             connection,
             source,
-            next: 0,
-            unsent: VecDeque::new(),
-            sent_bytes: 0,
-            outstanding: VecDeque::new(),
+            requests: RequestsInFlight::default(),
             reader: ReplyReader::new(traffic.dialect),
             check: ReplyCheck::new(),
             quoted: Vec::new(),
@@ -74,7 +60,7 @@ impl KeyValueExchange {
 
     /// Whether a request is partly sent.
     pub(in crate::wire) fn is_mid_request(&self) -> bool {
-        self.sent_bytes > 0
+        self.requests.is_mid_request()
     }
 
     /// Assembles the bytes to send next: the rest of a request already begun, then up to `new`
@@ -86,50 +72,22 @@ impl KeyValueExchange {
         new: usize,
         out: &mut Vec<u8>,
     ) {
-        out.clear();
-        let count = new + usize::from(self.is_mid_request());
-        let mut skip = self.sent_bytes;
-        for index in 0..count {
-            if out.len() >= SLICE_BYTES_MAX {
-                return;
-            }
-            if index == self.unsent.len() {
-                self.unsent.push_back(match &self.source {
-                    Source::Drawn(draws) => shared.make(draws, self.next),
-                    Source::Preload { first_key } => {
-                        shared.make_preload(self.next, first_key + self.next as u32)
-                    }
-                });
-                self.next += 1;
-            }
-            let request = &self.unsent[index];
+        let source = &self.source;
+        let make = |number| match source {
+            Source::Drawn(draws) => shared.make(draws, number),
+            Source::Preload { first_key } => shared.make_preload(number, first_key + number as u32),
+        };
+        let append = |request: &Request, skip, out: &mut Vec<u8>| {
             let template = &shared.command(request).template;
             template.append(request, skip, &shared.values, &traffic.payload, out, SLICE_BYTES_MAX);
-            skip = 0;
-        }
+        };
+        self.requests.assemble(new, out, make, append);
     }
 
     /// Advances by the first `sent` assembled bytes. Returns how many requests begin with them.
     pub(in crate::wire) fn advance_sent(&mut self, shared: &KeyValueTraffic, sent: usize) -> usize {
-        let mut left = sent as u64;
-        let mut begun = 0;
-        while left > 0
-            && let Some(request) = self.unsent.front()
-        {
-            if self.sent_bytes == 0 {
-                self.outstanding.push_back(*request);
-                begun += 1;
-            }
-            let rest = shared.command(request).template.bytes(request) - self.sent_bytes;
-            if left < rest {
-                self.sent_bytes += left;
-                break;
-            }
-            left -= rest;
-            self.sent_bytes = 0;
-            self.unsent.pop_front();
-        }
-        begun
+        let bytes = |request: &Request| shared.command(request).template.bytes(request);
+        self.requests.advance_sent(sent, bytes)
     }
 
     /// Reads and checks received bytes. Calls `on_reply` for each complete reply. An error is the
@@ -144,9 +102,9 @@ impl KeyValueExchange {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let Some(&request) = self.outstanding.front() else {
+            let Some(request) = self.requests.awaited() else {
                 let fault = Fault::at(rest, 0, None, server_message(rest));
-                return Err(self.mismatch(self.next, fault));
+                return Err(self.mismatch(self.requests.unbegun(), fault));
             };
             let check = &mut self.check;
             let read = self
@@ -159,7 +117,7 @@ impl KeyValueExchange {
             at += taken;
             if is_whole {
                 let reply = self.conclude(&request, shared);
-                self.outstanding.pop_front();
+                self.requests.answered();
                 on_reply(reply);
             }
         }
@@ -207,11 +165,7 @@ impl KeyValueExchange {
 
     /// Drops the unanswered requests: a new connection has replaced the old one.
     pub(in crate::wire) fn restart(&mut self) {
-        if self.is_mid_request() {
-            self.unsent.pop_front();
-            self.sent_bytes = 0;
-        }
-        self.outstanding.clear();
+        self.requests.restart();
         self.reader.restart();
         self.check.restart();
     }
