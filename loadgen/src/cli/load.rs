@@ -89,8 +89,8 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "A", default_value_t)]
     pub(crate) arrival: Arrival,
 
-    /// How long to measure (units: 500ms, 10s, 2m) [default: 10s; with --order timed until the
-    /// last request]
+    /// How long to measure (units: 500ms, 10s, 2m) [default: 10s; with --order timed until one
+    /// second after the last request]
     #[arg(long, value_name = "D")]
     pub(crate) duration: Option<humantime::Duration>,
 

@@ -91,8 +91,7 @@ impl Options {
         };
         let (measured, warmup) = match &times {
             None => (DURATION, WARMUP),
-            // The last request is measured, too.
-            Some(times) => (times.span() + DURATION_MIN, Duration::ZERO),
+            Some(times) => (times.length(), Duration::ZERO),
         };
         let pipeline = pipeline(requested_pipeline, &load, traffic.protocol, churn)?;
         let command = server.server_cmd.map(ServerSource::Command);
@@ -149,9 +148,15 @@ impl Options {
     fn set_live(&mut self, args: LiveArgs) -> Result<(), Error> {
         let linger = duration("--metrics-linger", *args.metrics_linger, Duration::ZERO)?;
         let output = &mut self.output;
-        let both = [&output.record, &args.json_stream];
-        if both.into_iter().all(|place| *place == Some(Destination::Stdout)) {
-            return usage("--json, --json-stream: only one of them can go to standard output");
+        if let Some(place) = &args.json_stream
+            && output.record.as_ref() == Some(place)
+        {
+            return match place {
+                Destination::Stdout => {
+                    usage("--json, --json-stream: only one of them can go to standard output")
+                }
+                Destination::File(_) => usage("--json, --json-stream: name two files"),
+            };
         }
         output.stream = args.json_stream;
         output.metrics = args.metrics.map(|address| MetricsOptions { address, linger });

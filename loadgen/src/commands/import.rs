@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::cli::ImportArgs;
 use crate::console;
 use crate::error::Error;
+use crate::exit;
 use crate::import::{Import, Source};
 use crate::interrupt::Interrupt;
+use crate::units::counted;
 
 pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let ImportArgs { source, file, out, port } = args;
@@ -26,7 +28,11 @@ pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Erro
             .map_err(|error| format!("{error}; name a file, or - for standard input"))?;
         Import::read(source, BufReader::new(input), port)
     };
-    let import = interrupt.or(read).ok_or(Error::Interrupted)?.map_err(failure)?;
+    let Some(import) = interrupt.or(read) else {
+        console::say("interrupted; nothing was written");
+        return Ok(exit::INTERRUPTED);
+    };
+    let import = import.map_err(failure)?;
     if import.requests.is_empty() {
         let left_out = if import.left_out.is_empty() {
             String::new()
@@ -44,7 +50,8 @@ pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Erro
     output.write(&text)?;
     let span = Duration::from_millis(import.span_ns() / 1_000_000);
     let span = humantime::format_duration(span);
-    console::say(&format!("{} requests within {span}", import.requests.len()));
+    let requests = counted(import.requests.len() as u64, "request");
+    console::say(&format!("{requests} within {span}"));
     if !import.left_out.is_empty() {
         console::say(&format!("left out: {}", import.left_out));
     }

@@ -20,6 +20,7 @@ use crate::comparison::{self, Comparison, Side};
 use crate::console;
 use crate::destination::Destination;
 use crate::error::Error;
+use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measured};
 use crate::merging::Merged;
@@ -51,7 +52,15 @@ fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let Measured { measurement, failure } = measure::measure(&options, interrupt, &mut reports)?;
     let exit_code = measurement.exit_code();
     let written = reports.finish(measurement);
-    console::first_error([failure.map_or(Ok(()), Err), written])?;
+    let ended = console::first_error([failure.map_or(Ok(()), Err), written]);
+    if exit_code == exit::INTERRUPTED
+        && let Err(error) = ended
+    {
+        // The interrupt comes first in the order of exit codes.
+        console::say(&error.to_string());
+        return Ok(exit_code);
+    }
+    ended?;
     Ok(exit_code)
 }
 

@@ -49,10 +49,9 @@ pub(super) fn read(input: impl BufRead + Send, port: Option<u16>) -> Result<Impo
                 refill(&mut *reader, packets.count)?;
             }
             // A capture that was ended by force has half a packet at its end.
-            PcapError::Incomplete(_) | PcapError::UnexpectedEof if packets.count > 0 => {
-                let count = packets.count;
-                let place = || format!("after packet {count}");
-                packets.streams.import().left_out.add("incomplete packets", place);
+            error if packets.count > 0 => {
+                let place = || complaint(&error, packets.count);
+                packets.streams.import().left_out.add("the rest of the file", place);
                 return Ok(packets.streams.finish());
             }
             error => return Err(complaint(&error, packets.count)),
@@ -157,6 +156,7 @@ impl Packets {
             at_ns,
             number: tcp.sequence_number(),
             begins: tcp.syn(),
+            of_client: tcp.syn() && !tcp.ack(),
             ends: tcp.fin() || tcp.rst(),
             payload: tcp.payload(),
         };
@@ -317,7 +317,8 @@ mod tests {
         let file = pcap(0xa1b2_c3d4, 1_000_000, 1, &packets());
         let import = read(&file[..file.len() - 1], None).unwrap();
         assert_eq!(import.requests.len(), 1);
-        assert!(import.left_out.to_string().contains("incomplete packets"), "{}", import.left_out);
+        let said = import.left_out.to_string();
+        assert!(said.contains("it ends within a packet, after packet 2"), "{said}");
     }
 
     #[test]

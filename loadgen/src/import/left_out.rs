@@ -25,7 +25,7 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (reason, (count, place))) in self.by_reason.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(formatter, "{separator}{count} {reason} (the first: {place})")?;
+            write!(formatter, "{separator}{reason}: {count} (the first: {place})")?;
         }
         Ok(())
     }
@@ -43,7 +43,7 @@ mod tests {
             left_out.add("lines without a time", || format!("line {line}"));
         }
         left_out.add("bodies", || "line 9".to_owned());
-        let said = "1 bodies (the first: line 9); 2 lines without a time (the first: line 3)";
+        let said = "bodies: 1 (the first: line 9); lines without a time: 2 (the first: line 3)";
         assert_eq!(left_out.to_string(), said);
     }
 }

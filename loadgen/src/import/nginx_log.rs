@@ -173,12 +173,12 @@ mod tests {
         let (requests, left_out) = imported(&log);
         assert_eq!(requests, [(0, "POST".to_owned(), "/p".to_owned())]);
         for said in [
-            "3 lines whose request is not one of HTTP (the first: line 1)",
-            "1 lines without a request in quotation marks (the first: line 6)",
-            "1 lines without a time",
-            "1 requests without a path (the first: line 3)",
-            "1 paths with bytes that a request cannot have (the first: line 4)",
-            "1 bodies, which a log does not have (the first: line 7)",
+            "lines whose request is not one of HTTP: 3 (the first: line 1)",
+            "lines without a request in quotation marks: 1 (the first: line 6)",
+            "lines without a time such as [29/Nov/2026:21:10:11 +0000]: 1",
+            "requests without a path: 1 (the first: line 3)",
+            "paths with bytes that a request cannot have: 1 (the first: line 4)",
+            "bodies, which a log does not have: 1 (the first: line 7)",
         ] {
             assert!(left_out.contains(said), "{left_out}");
         }

@@ -14,6 +14,7 @@ const BEHIND_GAP_MAX: usize = 1 << 20;
 const BUFFER_MAX: usize = 8 * BODY_BYTES_MAX;
 
 const LOST: &str = "places where packets are missing, and with them requests";
+const NO_REQUEST: &str = "connections without a request of HTTP/1.1, perhaps with TLS";
 const INVALID: &str = "places where no request of HTTP/1.1 follows another";
 
 /// From whom to whom.
@@ -25,6 +26,8 @@ pub(super) struct Segment<'a> {
     pub(super) at_ns: u64,
     pub(super) number: u32,
     pub(super) begins: bool,
+    /// Whether it begins what a client sends.
+    pub(super) of_client: bool,
     pub(super) ends: bool,
     pub(super) payload: &'a [u8],
 }
@@ -51,6 +54,10 @@ struct Stream {
     parse_from: usize,
     /// Whether a request has been found. Without one, this is not what a client of HTTP sends.
     has_requests: bool,
+    is_of_client: bool,
+    has_bytes: bool,
+    /// The sequence number behind the last byte, once it is known.
+    end: Option<u32>,
 }
 
 impl Streams {
@@ -60,20 +67,26 @@ impl Streams {
         if segment.begins {
             *stream = Stream::default();
             stream.next = Some(segment.number.wrapping_add(1));
+            stream.is_of_client = segment.of_client;
         }
         let payload_number = segment.number.wrapping_add(segment.begins.into());
+        if segment.ends {
+            stream.end = Some(payload_number.wrapping_add(segment.payload.len() as u32));
+        }
         stream.append(payload_number, segment, direction, &mut self.import);
-        if segment.ends
+        // The end may have come before the bytes in front of it.
+        if stream.end.is_some()
+            && stream.end == stream.next
             && let Some(stream) = self.streams.remove(&direction)
         {
-            stream.end(direction, &mut self.import);
+            stream.finish(direction, &mut self.import);
         }
     }
 
     /// All requests. Those that have not come whole are left out.
     pub(super) fn finish(self) -> Import {
         let mut import = self.import;
-        self.streams.into_iter().for_each(|(from, stream)| stream.end(from, &mut import));
+        self.streams.into_iter().for_each(|(from, stream)| stream.finish(from, &mut import));
         import
     }
 
@@ -93,6 +106,7 @@ impl Stream {
         if segment.payload.is_empty() {
             return;
         }
+        self.has_bytes = true;
         if ahead < 1 << 31 && ahead > 0 {
             self.waiting.insert(ahead, (segment.at_ns, segment.payload.to_vec()));
             let behind_gap: usize = self.waiting.values().map(|(_, bytes)| bytes.len()).sum();
@@ -138,9 +152,11 @@ impl Stream {
     }
 
     /// What a client has begun and not ended is left out. What a server sends is in no buffer.
-    fn end(self, from: Direction, import: &mut Import) {
-        if !self.buffer.is_empty() {
+    fn finish(self, from: Direction, import: &mut Import) {
+        if !self.buffer.is_empty() || !self.waiting.is_empty() && self.has_requests {
             import.left_out.add("requests that are not whole", || place(from));
+        } else if self.is_of_client && self.has_bytes && !self.has_requests {
+            import.left_out.add(NO_REQUEST, || place(from));
         }
     }
 
@@ -177,7 +193,6 @@ impl Stream {
                 Parsed::Incomplete { .. } | Parsed::Invalid => {
                     if self.has_requests {
                         import.left_out.add(INVALID, || place(from));
-                        self.has_requests = false;
                     }
                     break;
                 }
@@ -232,12 +247,14 @@ mod tests {
     }
 
     fn take(streams: &mut Streams, at_ns: u64, number: u32, payload: &[u8]) {
-        let segment = Segment { at_ns, number, begins: false, ends: false, payload };
+        let segment =
+            Segment { at_ns, number, begins: false, of_client: false, ends: false, payload };
         streams.take(direction(), segment);
     }
 
     fn begin(streams: &mut Streams, number: u32) {
-        let segment = Segment { at_ns: 0, number, begins: true, ends: false, payload: &[] };
+        let segment =
+            Segment { at_ns: 0, number, begins: true, of_client: true, ends: false, payload: &[] };
         streams.take(direction(), segment);
     }
 
@@ -293,16 +310,42 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_overtakes_its_bytes_loses_none_of_them() {
+        let mut streams = Streams::default();
+        begin(&mut streams, 99);
+        let all = request(4);
+        let (first, last) = all.split_at(20);
+        take(&mut streams, 1, 100, first);
+        let number = 100 + all.len() as u32;
+        let end =
+            Segment { at_ns: 2, number, begins: false, of_client: false, ends: true, payload: &[] };
+        streams.take(direction(), end);
+        take(&mut streams, 3, 120, last);
+        let import = streams.finish();
+        assert_eq!((import.requests.len(), import.left_out.is_empty()), (1, true));
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_left_out_and_counted() {
+        let mut streams = Streams::default();
+        begin(&mut streams, 99);
+        take(&mut streams, 1, 100, b"\x16\x03\x01 and what follows");
+        let said = streams.finish().left_out.to_string();
+        assert!(said.starts_with("connections without a request of HTTP/1.1"), "{said}");
+    }
+
+    #[test]
     fn a_connection_whose_begin_is_not_there_is_read_from_its_next_request() {
         let mut streams = Streams::default();
         take(&mut streams, 0, 10, b"rest of a body");
         take(&mut streams, 7, 24, &request(3));
         let end = 24 + request(3).len() as u32;
         let (number, payload) = (end, &b"GET / HT"[..]);
-        let last = Segment { at_ns: 8, number, begins: false, ends: true, payload };
+        let last =
+            Segment { at_ns: 8, number, begins: false, of_client: false, ends: true, payload };
         streams.take(direction(), last);
         let import = streams.finish();
         assert_eq!((import.requests.len(), import.requests[0].at_ns), (1, 7));
-        assert!(import.left_out.to_string().starts_with("1 requests that are not whole"));
+        assert!(import.left_out.to_string().starts_with("requests that are not whole: 1"));
     }
 }

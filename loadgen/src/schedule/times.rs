@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::profile::Rate;
 
+/// The replies of the last requests come after their times, and belong to the measurement, too.
+const FOR_THE_LAST_REPLY: Duration = Duration::from_secs(1);
+
 /// When each request of all connections together is due, in nanoseconds from the start of the run.
 /// At least one, in order.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,21 +30,21 @@ impl Times {
         self.0.partition_point(|time_ns| *time_ns < at_ns)
     }
 
-    /// The time to the last request.
-    pub(crate) fn span(&self) -> Duration {
-        Duration::from_nanos(self.0.last().copied().unwrap_or_default())
+    /// The time to the last request, and one more for its reply.
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_nanos(self.0.last().copied().unwrap_or_default()) + FOR_THE_LAST_REPLY
     }
 
     /// Requests per second, on average.
     pub(crate) fn mean(&self) -> Rate {
-        Rate::per_s(self.0.len() as f64 / self.span().as_secs_f64().max(1e-9))
+        Rate::per_s(self.0.len() as f64 / self.length().as_secs_f64())
     }
 }
 
 /// There may be a million of them.
 impl fmt::Debug for Times {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Times({} requests of {:?})", self.0.len(), self.span())
+        write!(formatter, "Times({} requests of {:?})", self.0.len(), self.length())
     }
 }
 
@@ -59,8 +62,8 @@ mod tests {
     #[test]
     fn a_speed_divides_the_times() {
         let times = Times::new([0, 1_000_000_000, 4_000_000_000].into_iter(), 2.0);
-        assert_eq!(times.span(), Duration::from_secs(2));
-        assert_eq!(times.mean(), Rate::per_s(1.5));
+        assert_eq!(times.length(), Duration::from_secs(3));
+        assert_eq!(times.mean(), Rate::per_s(1.0));
         assert_eq!((times.get(1), times.get(3)), (Some(500_000_000), None));
     }
 

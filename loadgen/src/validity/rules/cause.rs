@@ -109,7 +109,7 @@ impl Cause {
                 )
             }
             Self::ChangedBodies => format!(
-                "{} had another body than the first one (--verify)",
+                "{} had a body that is not the expected one (--verify, --expect-body)",
                 counted_replies(counters.changed_bodies)
             ),
             Self::WrongValues => format!(

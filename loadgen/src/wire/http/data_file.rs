@@ -3,11 +3,12 @@
 //! A `.csv` file has a line of names and then a row on each line. A `.jsonl` file has an object on
 //! each line, all with the same names. All values stay in memory, one after the other.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::template::is_name;
 
@@ -89,24 +90,28 @@ impl DataFile {
     /// The rows of a text with a JSON object on each line.
     fn of_json_lines(path: &str, text: &str) -> Result<Self, String> {
         let mut data = Self { path: path.into(), ..Self::default() };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         for (number, line) in lines {
-            let object: Map<String, Value> = serde_json::from_str(line).map_err(|error| {
-                format!(
-                    "{path}, line {number}: {error}; write an object on each line, such as \
+            let object: BTreeMap<String, Box<RawValue>> =
+                serde_json::from_str(line).map_err(|error| {
+                    format!(
+                        "{path}, line {number}: {error}; write an object on each line, such as \
                      {{\"id\":7}}"
-                )
-            })?;
+                    )
+                })?;
             if data.columns.is_empty() {
                 data = Self::with_columns(path, object.keys().map(String::as_str))?;
             }
             for column in 0..data.columns.len() {
                 let name = &data.columns[column].name;
                 let value = object.get(name).filter(|_| object.len() == data.columns.len());
-                let text = match value {
-                    Some(Value::String(text)) => text.clone(),
-                    Some(Value::Null) => String::new(),
-                    Some(value) => value.to_string(),
+                let text = match value.map(|value| value.get()) {
+                    Some("null") => String::new(),
+                    // Anything but a text stays as it is written, numbers above all.
+                    Some(written) => {
+                        serde_json::from_str::<String>(written).unwrap_or(written.to_owned())
+                    }
                     None => {
                         return Err(format!(
                             "{path}, line {number}: its names are not those of the first line: \
@@ -245,6 +250,13 @@ mod tests {
         let json = DataFile::of_json_lines("d.jsonl", text).unwrap();
         assert_eq!(rows(&json), [["1", "x"], ["", "[true,{\"c\":2}]"]]);
         assert_eq!((json.column("b"), json.names().as_str()), (Ok(1), "a, b"));
+    }
+
+    #[test]
+    fn numbers_stay_as_they_are_written() {
+        let text = "\u{feff}{\"id\":123456789012345678901234567890}\n{\"id\":1.10}\n{\"id\":1e2}\n";
+        let data = DataFile::of_json_lines("d.jsonl", text).unwrap();
+        assert_eq!(rows(&data), [["123456789012345678901234567890"], ["1.10"], ["1e2"]]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a request consists of, as the user writes it, and the checks of its parts.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -119,7 +120,10 @@ impl Body {
     /// A sentence that names the file and the remedy.
     pub(crate) fn of_file(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let bytes = fs::read(path)
+        // A file may be endless.
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
             .map_err(|error| format!("read {shown}: {error}; name the file of a body"))?;
         Self { bytes, is_file: true }.within_bounds(&format!("the body in {shown}"))
     }
@@ -154,10 +158,8 @@ impl Body {
 
     fn within_bounds(self, what: &str) -> Result<Self, String> {
         match self.bytes.len() {
-            length if length > BODY_BYTES_MAX => Err(format!(
-                "{what} has {length} bytes; at most {BODY_BYTES_MAX} (64MiB) are possible"
-            )),
-            _ => Ok(self),
+            0..=BODY_BYTES_MAX => Ok(self),
+            _ => Err(format!("{what} has more than 64MiB, which is the most that is possible")),
         }
     }
 }
@@ -212,6 +214,8 @@ fn is_token(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -252,6 +256,8 @@ mod tests {
         assert_eq!((&body.bytes[..], body.is_file), (&b"\x00{a}"[..], true));
         assert_eq!(Body::of_argument("a@b").unwrap().bytes, b"a@b");
         assert!(Body::of_argument("@/no/such").unwrap_err().contains("name the file of a body"));
+        let endless = Body::of_argument("@/dev/zero").unwrap_err();
+        assert!(endless.contains("the body in /dev/zero has more than 64MiB"), "{endless}");
         let long = "x".repeat(BODY_BYTES_MAX + 1);
         assert!(Body::of_text(&long).unwrap_err().contains("64MiB"));
     }

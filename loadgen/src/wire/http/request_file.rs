@@ -103,6 +103,7 @@ impl RequestFile {
 
 fn parse(text: &str, file: &Path) -> Result<Vec<(usize, RequestSpec)>, (usize, String)> {
     let mut requests = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -113,19 +114,27 @@ fn parse(text: &str, file: &Path) -> Result<Vec<(usize, RequestSpec)>, (usize, S
     Ok(requests)
 }
 
+/// What a line can be.
+const FORMS: &str = "begin it with the / of a path, or write a JSON object such as \
+                     {\"method\":\"POST\",\"path\":\"/x\",\"body\":\"text\"}";
+
+/// The beginning of a line, for an error.
+fn cut(line: &str) -> &str {
+    line.char_indices().nth(40).map_or(line, |(end, _)| &line[..end])
+}
+
 fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
     if line.starts_with('/') {
         return Ok(RequestSpec::get(path(line)?));
+    }
+    if !line.starts_with('{') {
+        return Err(format!("'{}' is no request; {FORMS}", cut(line)));
     }
     let line: Line = serde_json::from_str(line).map_err(|error| {
         // The parser numbers lines too, and there is only one.
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();
-        format!(
-            "{text} (column {}); write /path, or a JSON object such as {{\"method\":\"POST\",\
-             \"path\":\"/x\",\"body\":\"text\"}}",
-            error.column()
-        )
+        format!("{text} (column {}); {FORMS}", error.column())
     })?;
     let headers = match line.headers {
         None => Vec::new(),
@@ -170,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_path_or_an_object() {
-        let text = "# all\n/a?b\n\n  {\"path\":\"/x\",\"method\":\"POST\",\"body\":\"t\",\
+        let text = "\u{feff}# all\n/a?b\n\n  {\"path\":\"/x\",\"method\":\"POST\",\"body\":\"t\",\
                     \"headers\":{\"B\":\"c\",\"A\":\"b\"},\"weight\":3,\"chunked\":true}\n\
                     {\"path\":\"/y\",\"headers\":[\"Z: 1\",\"A: 2\"],\"expect_body\":\"length:2\"}";
         let requests = parse(text, Path::new("r")).unwrap();
@@ -190,7 +199,9 @@ mod tests {
     #[test]
     fn a_line_that_is_no_request_is_named_with_the_remedy() {
         for (line, said) in [
-            ("x", "(column 1); write /path, or a JSON object"),
+            ("x", "'x' is no request; begin it with the / of a path, or write a JSON object"),
+            ("[\"/\"]", "'[\"/\"]' is no request"),
+            ("{x", "(column 2); begin it with the / of a path"),
             ("/a b", "write blanks and the like as %20"),
             ("{\"path\":\"x\"}", "'x' is no path"),
             ("{\"method\":\"GET\"}", "missing field `path`"),

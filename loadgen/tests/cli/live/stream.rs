@@ -198,7 +198,22 @@ fn a_reader_that_goes_away_and_a_full_disk_are_named_and_the_run_is_complete() {
 }
 
 #[test]
-fn record_and_stream_cannot_both_go_to_standard_output() {
+fn an_interrupted_run_that_lost_lines_ends_as_interrupted() {
+    let server = Server::echo();
+    let address = server.address();
+    let words = ["run", &address, "--json-stream=/dev/full", "--duration=1m", "--interval=20ms"];
+    let child = command(&words).spawn().unwrap();
+    until(|| server.bytes_read() > 1_000_000);
+    signal(&child, "INT");
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert!(finished.stderr.contains("/dev/full: "), "{finished:?}");
+}
+
+#[test]
+fn record_and_stream_cannot_both_go_to_one_place() {
     let refused = loadgen(&["run", "--json=-", "--json-stream=-"]);
     expect_one_line(&refused, 64, "--json, --json-stream: only one of them");
+    let refused = loadgen(&["run", "--json=x", "--json-stream=x"]);
+    expect_one_line(&refused, 64, "--json, --json-stream: name two files");
 }
