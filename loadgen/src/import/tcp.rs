@@ -65,9 +65,13 @@ impl Streams {
     pub(super) fn take(&mut self, direction: Direction, segment: Segment<'_>) {
         let stream = self.streams.entry(direction).or_default();
         if segment.begins {
-            *stream = Stream::default();
-            stream.next = Some(segment.number.wrapping_add(1));
-            stream.is_of_client = segment.of_client;
+            let begun = Stream {
+                next: Some(segment.number.wrapping_add(1)),
+                is_of_client: segment.of_client,
+                ..Stream::default()
+            };
+            // The addresses may be those of an earlier connection.
+            std::mem::replace(stream, begun).finish(direction, &mut self.import);
         }
         let payload_number = segment.number.wrapping_add(segment.begins.into());
         if segment.ends {
@@ -108,7 +112,11 @@ impl Stream {
         }
         self.has_bytes = true;
         if ahead < 1 << 31 && ahead > 0 {
-            self.waiting.insert(ahead, (segment.at_ns, segment.payload.to_vec()));
+            // A part of a segment may come again.
+            let known = self.waiting.get(&ahead).map_or(0, |(_, bytes)| bytes.len());
+            if known < segment.payload.len() {
+                self.waiting.insert(ahead, (segment.at_ns, segment.payload.to_vec()));
+            }
             let behind_gap: usize = self.waiting.values().map(|(_, bytes)| bytes.len()).sum();
             if behind_gap > BEHIND_GAP_MAX {
                 self.skip_gap(from, import);
@@ -267,11 +275,16 @@ mod tests {
         ) {
             let mut streams = Streams::default();
             begin(&mut streams, first.wrapping_sub(1));
-            // Each segment comes twice, up to five places late.
+            // Each segment comes twice, once only its first half, up to five places late.
             let mut sent: Vec<_> = segments(40, &lengths, first).into_iter().enumerate().collect();
-            sent.extend(sent.clone());
-            let late = |index: usize| crate::schedule::random::at(seed, index as u64) % 5;
-            sent.sort_by_key(|(index, _)| *index as u64 + late(*index));
+            let half = |(index, (number, bytes)): &(usize, (u32, Vec<u8>))| {
+                (*index, (*number, bytes[..bytes.len().div_ceil(2)].to_vec()))
+            };
+            sent.extend(sent.iter().map(half).collect::<Vec<_>>());
+            sent.sort_by_key(|(index, (_, bytes))| {
+                let (index, length) = (*index as u64, bytes.len() as u64);
+                index + crate::schedule::random::at(seed, 1000 * index + length) % 5
+            });
             for (index, (number, payload)) in &sent {
                 take(&mut streams, *index as u64, *number, payload);
             }
