@@ -101,3 +101,13 @@ fn connections_come_from_the_source_addresses_in_turn() {
     let foreign = load(&server, "-c 1 --source 192.0.2.1");
     assert_eq!(foreign.code, Some(1), "{foreign:?}");
 }
+
+#[test]
+fn a_server_that_closes_what_is_idle_before_all_are_open_ends_the_run_with_the_reason() {
+    let closing = Server::start(|mut client| {
+        client.close();
+    });
+    let finished = load(&closing, "-c 50 --connect-rate 1000 --timeout 300ms");
+    expect_one_line(&finished, 1, "open 50 connections to 127.0.0.1:");
+    assert!(finished.stderr.contains("because: the server closed it; does"), "{finished:?}");
+}

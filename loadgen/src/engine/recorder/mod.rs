@@ -394,6 +394,22 @@ impl Recorder {
         }
     }
 
+    /// Why connections were lost, if any was.
+    pub(crate) fn why_lost(&self) -> Option<String> {
+        if let Some(error) = &self.first_error {
+            return Some(error.clone());
+        }
+        let counters = &self.counters;
+        let reasons = [
+            (counters.closed_by_server, "the server closed it"),
+            (counters.resets, "the server reset it"),
+            (counters.truncated, "the server ended it without the announcement of its end"),
+            (counters.mismatches, "the server sent bytes before a request"),
+        ];
+        let found = reasons.into_iter().find(|(count, _)| *count > 0);
+        found.map(|(_, reason)| reason.to_owned())
+    }
+
     /// Records a request without a reply when the drain ended at `now_ns`.
     pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);

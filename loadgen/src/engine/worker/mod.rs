@@ -154,7 +154,12 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             return Ok(());
         }
         (0..self.share.connections).for_each(|index| self.dialer.enqueue(index));
+        let (mut most, mut since_ns) = (0, self.now_ns);
         while self.live < self.connections.len() && !self.is_called_off() {
+            if self.live > most {
+                (most, since_ns) = (self.live, self.now_ns);
+            }
+            self.expect_to_be_complete(since_ns)?;
             self.dial_some()?;
             // A signal need not wake this thread, so it looks for an interrupt by itself. A sweep
             // that is late would take this thread for one that could not run.
@@ -166,6 +171,22 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.plan.shared_progress.set_connected(self.share.thread, self.live);
         }
         Ok(())
+    }
+
+    /// Fails if connections are lost again and again, so that the load cannot begin: since
+    /// `since_ns` no more of them were open at once.
+    fn expect_to_be_complete(&self, since_ns: u64) -> Result<(), Error> {
+        if self.now_ns.saturating_sub(since_ns) < self.plan.timeout_ns() {
+            return Ok(());
+        }
+        self.recorder.why_lost().map_or(Ok(()), |reason| {
+            Err(Error::LostBeforeLoad {
+                address: self.plan.options.target.to_string(),
+                reason,
+                live: self.live,
+                all: self.connections.len(),
+            })
+        })
     }
 
     /// Whether the run is interrupted, or cannot start after all.
