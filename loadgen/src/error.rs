@@ -52,9 +52,9 @@ pub(crate) enum Error {
 
     /// The server does not keep idle connections for as long as it takes to open all of them.
     #[error(
-        "open {all} connections to {address}: each one that is open is lost before all are, and no \
-         more than {live} are open now; the first was lost because: {reason}; does the server allow \
-         so many (--connections), and wait for a request as long as that takes?"
+        "open {all} connections to {address}: each one that is open is lost before all are, and \
+         {live} are open now; the first was lost because: {reason}; does the server allow so many \
+         (--connections), and wait for a request as long as that takes?"
     )]
     LostBeforeLoad { address: String, reason: String, live: usize, all: usize },
 
