@@ -84,6 +84,15 @@ pub(crate) struct ArgsRecord {
 }
 
 impl ArgsRecord {
+    /// The schedule in words; nothing for a closed loop.
+    pub(crate) fn open_loop(&self) -> Option<String> {
+        let (rate, arrival) = (self.rate.as_ref()?, self.arrival.as_ref()?);
+        Some(match arrival.as_str() {
+            "timed" => format!("open loop, the times of the requests' file, {rate} requests/s"),
+            arrival => format!("open loop, {rate} requests/s, {arrival} arrivals"),
+        })
+    }
+
     /// Whether the loop is open: requests follow a schedule.
     pub(crate) fn is_open(&self) -> bool {
         self.mode == Mode::Open

@@ -55,6 +55,12 @@ impl Fault {
         Self::at(bytes, right, None, note)
     }
 
+    /// The mismatch that it is in the reply to a request of a connection.
+    pub(super) fn of_reply(self, connection: u32, request: u64) -> Mismatch {
+        let Self { offset_bytes, expected, got, note } = self;
+        Mismatch { connection, request, offset_bytes, expected, got, note }
+    }
+
     /// The same fault, `before` bytes further into the reply.
     pub(super) fn moved_by(mut self, before: u64) -> Self {
         self.offset_bytes += before;

@@ -174,9 +174,13 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     }
 
     /// Fails if connections are lost again and again, so that the load cannot begin: since
-    /// `since_ns` no more of them were open at once.
+    /// `since_ns` no more of them were open at once. A lost one and the next must have had time to
+    /// connect.
     fn expect_to_be_complete(&self, since_ns: u64) -> Result<(), Error> {
-        if self.now_ns.saturating_sub(since_ns) < self.plan.timeout_ns() {
+        let options = self.plan.options;
+        let turn_s = options.connect_rate.map_or(0.0, |rate| f64::from(options.threads) / rate);
+        let patience_ns = self.plan.timeout_ns().saturating_add((3e9 * turn_s) as u64);
+        if self.now_ns.saturating_sub(since_ns) < patience_ns {
             return Ok(());
         }
         self.recorder.why_lost().map_or(Ok(()), |reason| {

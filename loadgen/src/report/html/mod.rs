@@ -80,13 +80,8 @@ fn rate(record: &Record) -> String {
         let share = 100.0 * rate.achieved_per_s / offered;
         format!(" of {} offered ({share:.1} %)", units::rate(offered))
     });
-    let loop_of = match (&record.args.rate, &record.args.arrival) {
-        (Some(rate), Some(arrival)) if arrival == "timed" => {
-            format!("open loop, the times of the requests' file, {rate} requests/s")
-        }
-        (Some(rate), Some(arrival)) => format!("open loop, {rate} requests/s, {arrival} arrivals"),
-        _ => "closed loop: the latency is the service time".to_owned(),
-    };
+    let closed = || "closed loop: the latency is the service time".to_owned();
+    let loop_of = record.args.open_loop().unwrap_or_else(closed);
     format!(
         "<p class=\"rate\"><strong>{}</strong> requests/s{}; sent {}, received {}<br/>{}</p>\n",
         units::rate(rate.achieved_per_s),

@@ -58,7 +58,9 @@ type Findings = BTreeSet<(String, Verdict)>;
 type Counter = (&'static str, &'static str, fn(&Counters) -> u64);
 
 const COUNTERS: [Counter; 7] = [
-    ("loadgen_requests_scheduled_total", "Requests that were due.", |c| c.scheduled),
+    ("loadgen_requests_scheduled_total", "Requests that were taken out of the schedule.", |c| {
+        c.scheduled
+    }),
     ("loadgen_requests_sent_total", "Requests whose first byte was written.", |c| c.sent),
     (
         "loadgen_requests_answered_total",

@@ -155,15 +155,7 @@ fn write_title(out: &mut String, record: &Record) -> fmt::Result {
 
 /// Which loop: what the numbers mean depends on it.
 fn loop_of(args: &ArgsRecord) -> String {
-    match (&args.rate, &args.arrival) {
-        (Some(rate), Some(arrival)) if arrival == "timed" => {
-            format!("open loop, the times of the requests' file, {rate} requests/s")
-        }
-        (Some(rate), Some(arrival)) => {
-            format!("open loop, {rate} requests/s, {arrival} arrivals")
-        }
-        _ => "closed loop, service time".to_owned(),
-    }
+    args.open_loop().unwrap_or_else(|| "closed loop, service time".to_owned())
 }
 
 fn plan(record: &Record) -> String {

@@ -69,12 +69,12 @@ impl HttpExchange {
             let rest = &bytes[at..];
             let Some(request) = self.requests.awaited() else {
                 let fault = Fault::at(rest, 0, None, server_message(rest));
-                return Err(self.mismatch(self.requests.unbegun(), fault));
+                return Err(fault.of_reply(self.connection, self.requests.unbegun()));
             };
             let read = self.decoder.verify_received(rest, &traffic.rules(&request));
             let (taken, decoded) = match read {
                 Ok(read) => read,
-                Err(fault) => return Err(self.mismatch(request.number, fault)),
+                Err(fault) => return Err(fault.of_reply(self.connection, request.number)),
             };
             at += taken;
             if let Some(decoded) = decoded {
@@ -113,14 +113,10 @@ impl HttpExchange {
                 });
                 Reply::Unexpected { status: Some(status), quote }
             }
-            DecodedReply::BodyChanged { status, change } => {
-                Reply::BodyChanged { status, change: Box::new(self.mismatch(request, change)) }
-            }
+            DecodedReply::BodyChanged { status, change } => Reply::BodyChanged {
+                status,
+                change: Box::new(change.of_reply(self.connection, request)),
+            },
         }
-    }
-
-    fn mismatch(&self, request: u64, fault: Fault) -> Mismatch {
-        let Fault { offset_bytes, expected, got, note } = fault;
-        Mismatch { connection: self.connection, request, offset_bytes, expected, got, note }
     }
 }

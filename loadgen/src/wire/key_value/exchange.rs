@@ -104,7 +104,7 @@ impl KeyValueExchange {
             let rest = &bytes[at..];
             let Some(request) = self.requests.awaited() else {
                 let fault = Fault::at(rest, 0, None, server_message(rest));
-                return Err(self.mismatch(self.requests.unbegun(), fault));
+                return Err(fault.of_reply(self.connection, self.requests.unbegun()));
             };
             let check = &mut self.check;
             let read = self
@@ -112,7 +112,7 @@ impl KeyValueExchange {
                 .read(rest, |piece| check.take(piece, &request, shared, &traffic.payload));
             let (taken, is_whole) = match read {
                 Ok(read) => read,
-                Err(fault) => return Err(self.mismatch(request.number, fault)),
+                Err(fault) => return Err(fault.of_reply(self.connection, request.number)),
             };
             at += taken;
             if is_whole {
@@ -168,10 +168,5 @@ impl KeyValueExchange {
         self.requests.restart();
         self.reader.restart();
         self.check.restart();
-    }
-
-    fn mismatch(&self, request: u64, fault: Fault) -> Mismatch {
-        let Fault { offset_bytes, expected, got, note } = fault;
-        Mismatch { connection: self.connection, request, offset_bytes, expected, got, note }
     }
 }
