@@ -1,9 +1,11 @@
-//! nginx, Python's and Node's servers of HTTP have got the requests that the record counts, where
-//! they are installed.
+//! nginx, Apache, Caddy, Python's and Node's servers of HTTP have got the requests that the record
+//! counts, where they are installed.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -46,6 +48,87 @@ impl HttpServer {
         let child = command.stdin(Stdio::null()).current_dir(folder.path()).spawn().unwrap();
         let server = Self { child, folder, target };
         until(|| UnixStream::connect(server.folder.path().join("socket")).is_ok());
+        Some(server)
+    }
+
+    /// Apache, which logs as nginx does, compresses `/text`, and ends each connection after so many
+    /// requests (0: never).
+    fn apache(requests_per_connection: u32) -> Option<Self> {
+        let program = test_needs::program("apache2")?;
+        let folder = test_needs::folder();
+        // root gives itself up for a user who must read the pages.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.path().join("page"), "a page\n").unwrap();
+        fs::write(folder.path().join("text"), "many equal lines\n".repeat(10_000)).unwrap();
+        let target = unused_address();
+        let modules = "/usr/lib/apache2/modules";
+        let configuration = format!(
+            "Listen {target}
+            ServerName localhost
+            User nobody
+            Group nogroup
+            PidFile pid
+            DefaultRuntimeDir .
+            ErrorLog error
+            LoadModule mpm_event_module {modules}/mod_mpm_event.so
+            LoadModule authz_core_module {modules}/mod_authz_core.so
+            LoadModule alias_module {modules}/mod_alias.so
+            LoadModule deflate_module {modules}/mod_deflate.so
+            LoadModule filter_module {modules}/mod_filter.so
+            DocumentRoot \"{root}\"
+            Redirect /moved /page
+            <Location /text>
+                SetOutputFilter DEFLATE
+            </Location>
+            KeepAlive On
+            MaxKeepAliveRequests {requests_per_connection}
+            LogFormat \"%m %U%q %>s %{{Content-Length}}i\" short
+            CustomLog log short
+            ",
+            root = folder.path().display()
+        );
+        fs::write(folder.path().join("apache.conf"), configuration).unwrap();
+        let mut command = Command::new(program);
+        // One process: it ends when it is killed.
+        command.args(["-X", "-f"]).arg(folder.path().join("apache.conf"));
+        command.arg("-d").arg(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { child: command.spawn().unwrap(), folder, target };
+        until(|| TcpStream::connect(server.target()).is_ok());
+        Some(server)
+    }
+
+    /// Caddy, which logs JSON and compresses `/text`.
+    fn caddy() -> Option<Self> {
+        let program = test_needs::program("caddy")?;
+        let folder = test_needs::folder();
+        fs::write(folder.path().join("text"), "many equal lines\n".repeat(10_000)).unwrap();
+        let target = unused_address();
+        let configuration = format!(
+            "{{
+                admin off
+                auto_https off
+            }}
+            http://{target} {{
+                log {{
+                    output file log
+                }}
+                encode gzip
+                root * .
+                respond /made made 201
+                redir /moved /text
+                file_server /text
+                respond /none none 404
+            }}
+            "
+        );
+        fs::write(folder.path().join("Caddyfile"), configuration).unwrap();
+        let mut command = Command::new(program);
+        command.args(["run", "--config", "Caddyfile"]).current_dir(folder.path());
+        command.env("HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { child: command.spawn().unwrap(), folder, target };
+        until(|| TcpStream::connect(server.target()).is_ok());
         Some(server)
     }
 
@@ -95,11 +178,16 @@ impl HttpServer {
 
     /// How often the server has logged each line, once it has logged `count` of them.
     fn logged(&self, count: u64) -> BTreeMap<String, u64> {
+        self.logged_as(count, str::to_owned)
+    }
+
+    /// The same, with what `read` makes of each line.
+    fn logged_as(&self, count: u64, read: impl Fn(&str) -> String) -> BTreeMap<String, u64> {
         let text = || fs::read_to_string(self.path().join("log")).unwrap_or_default();
         until(|| text().lines().count() as u64 >= count);
         let mut counts = BTreeMap::new();
         for line in text().lines() {
-            *counts.entry(line.to_owned()).or_default() += 1;
+            *counts.entry(read(line)).or_default() += 1;
         }
         counts
     }
@@ -186,6 +274,94 @@ fn nginx_has_logged_the_values_of_the_data() {
     let lines = ["POST /a/1 200 3", "POST /a/22 200 6", "POST /a/333 200 2"];
     assert_eq!(server.logged(sent), in_turn(&lines, sent));
     assert_eq!(record["args"]["http"]["data_rows"], 3);
+}
+
+#[test]
+fn apache_has_logged_each_request_and_its_compressed_chunks_are_whole() {
+    let Some(server) = HttpServer::apache(0) else { return };
+    let requests = server.file(
+        "requests",
+        &[
+            "/page?c=d\n/none\n/moved\n",
+            r#"{"path": "/text?gzip", "headers": ["Accept-Encoding: gzip"]}"#,
+            "\n",
+            r#"{"path": "/text", "expect_body": "length:170000"}"#,
+            "\n",
+            r#"{"path": "/text", "method": "HEAD"}"#,
+            "\n",
+            r#"{"path": "/page", "method": "POST", "body": "in chunks", "chunked": true}"#,
+            "\n",
+            r#"{"path": "/page", "method": "PUT", "body": "refused"}"#,
+        ]
+        .concat(),
+    );
+    let expected = ["--requests", &requests, "--expect-status", "200,302,404,405"];
+    let record = server.load(&[&["-c", "1"], &expected[..]].concat());
+    let lines = [
+        "GET /page?c=d 200 -",
+        "GET /none 404 -",
+        "GET /moved 302 -",
+        "GET /text?gzip 200 -",
+        "GET /text 200 -",
+        "HEAD /text 200 -",
+        "POST /page 200 -",
+        "PUT /page 405 7",
+    ];
+    let sent = count(&record, "sent");
+    assert_eq!(server.logged(sent), in_turn(&lines, sent));
+    assert_eq!(count(&record, "connects"), 1, "{record}");
+}
+
+#[test]
+fn connections_that_apache_ends_after_ten_requests_lose_none() {
+    let Some(server) = HttpServer::apache(10) else { return };
+    let record = server.load(&["-c", "3", "--http-path", "/page", "--expect-body", "length:7"]);
+    let sent = count(&record, "sent");
+    assert_eq!(server.logged(sent), in_turn(&["GET /page 200 -"], sent));
+    assert_eq!(count(&record, "closed_by_server"), 0);
+    // It does not count the first request of a connection.
+    assert!(count(&record, "connects") >= sent / 11, "{record}");
+}
+
+#[test]
+fn caddy_has_logged_each_request_and_its_compressed_chunks_are_whole() {
+    let Some(server) = HttpServer::caddy() else { return };
+    let requests = server.file(
+        "requests",
+        &[
+            "/none\n/moved\n",
+            r#"{"path": "/text?gzip", "headers": ["Accept-Encoding: gzip"]}"#,
+            "\n",
+            r#"{"path": "/text", "expect_body": "length:170000"}"#,
+            "\n",
+            r#"{"path": "/text", "method": "HEAD"}"#,
+            "\n",
+            r#"{"path": "/made", "method": "POST", "body": "in chunks", "chunked": true}"#,
+            "\n",
+            r#"{"path": "/made", "method": "PUT", "body": "twelve bytes"}"#,
+        ]
+        .concat(),
+    );
+    let expected = ["--requests", &requests, "--expect-status", "2xx,302,404"];
+    let record = server.load(&[&["-c", "1"], &expected[..]].concat());
+    let lines = [
+        "GET /none 404",
+        "GET /moved 302",
+        "GET /text?gzip 200",
+        "GET /text 200",
+        "HEAD /text 200",
+        "POST /made 201",
+        "PUT /made 201",
+    ];
+    let short = |line: &str| {
+        let logged: Value = serde_json::from_str(line).unwrap();
+        let request = &logged["request"];
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        format!("{} {} {}", word(&request["method"]), word(&request["uri"]), logged["status"])
+    };
+    let sent = count(&record, "sent");
+    assert_eq!(server.logged_as(sent, short), in_turn(&lines, sent));
+    assert_eq!(count(&record, "connects"), 1, "{record}");
 }
 
 /// A server of HTTP/1.0: its replies end with the connection.

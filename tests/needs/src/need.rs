@@ -56,7 +56,9 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 13] = [
+    "apache2",
+    "caddy",
     "haproxy",
     "memcached",
     "nginx",
