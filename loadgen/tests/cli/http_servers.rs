@@ -65,8 +65,8 @@ impl HttpServer {
         let configuration = format!(
             "Listen {target}
             ServerName localhost
-            User nobody
-            Group nogroup
+            User www-data
+            Group www-data
             PidFile pid
             DefaultRuntimeDir .
             ErrorLog error
