@@ -18,7 +18,7 @@ from pathlib import Path
 SCRIPT = "scripts/restricted.sh"
 RESTRICTIONS = ("user", "io_uring", "descriptors", "ipv6", "programs")
 USER_ID = 1000  # an ordinary user, who owns the files of the caller in the namespace
-HIDDEN_PROGRAMS = ("haproxy", "promtool")
+HIDDEN_PROGRAMS = ("chromium", "haproxy", "promtool")
 # The numbers are the same on every architecture, as for all system calls since Linux 5.1.
 IO_URING_CALLS = (425, 426, 427)  # io_uring_setup, io_uring_enter, io_uring_register
 
@@ -51,7 +51,7 @@ def parse_arguments():
         "  io_uring     the system calls of io_uring fail with EPERM, as in a container\n"
         "  descriptors  the hard limit of open files is that of --descriptors\n"
         "  ipv6         the network is a namespace with a loopback interface and without IPv6\n"
-        f"  programs     PATH does not have {' and '.join(HIDDEN_PROGRAMS)}\n"
+        f"  programs     PATH does not have {', '.join(HIDDEN_PROGRAMS)}\n"
         "The script needs user namespaces, and no rights. The command has access to the caller's files.",
         epilog=f"example:\n  {SCRIPT} cargo test --workspace\n  {SCRIPT} --only io_uring,ipv6 cargo test --test event",
     )

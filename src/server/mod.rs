@@ -220,8 +220,9 @@ impl Server {
     }
 
     /// Starts the admin, which answers operators over HTTP: `/metrics`, `/stats`, `/healthz`,
-    /// `/readyz`, `POST /drain` and `POST /reload`. A drain calls `start_drain`, which must lead to
-    /// [`drain`](Self::drain). Returns the address; for port 0 it has the chosen port.
+    /// `/readyz`, `POST /drain` and `POST /reload`, and `/` with a page for browsers. A drain calls
+    /// `start_drain`, which must lead to [`drain`](Self::drain). Returns the address; for port 0 it
+    /// has the chosen port.
     ///
     /// # Errors
     ///

@@ -271,8 +271,9 @@ struct ObservabilityFlags {
           value_parser = duration)]
     slow_callback: Duration,
 
-    /// Address of the HTTP interface for operators, ADDR:PORT or unix:PATH: /metrics, /stats,
-    /// /healthz, /readyz, POST /drain and POST /reload. `evshard top` and `evshard ctl` need it.
+    /// Address of the HTTP interface for operators, ADDR:PORT or unix:PATH: / is a live page for
+    /// browsers; /metrics, /stats, /healthz, /readyz, POST /drain and POST /reload. `evshard top`
+    /// and `evshard ctl` need it.
     #[arg(long, value_name = "ADDR")]
     admin: Option<ListenAddress>,
 

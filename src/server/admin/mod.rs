@@ -3,6 +3,7 @@
 //! ```text
 //! GET /metrics, /stats, /readyz ─▶ ask every thread ─▶ their copies, or a timeout of one second
 //!                                                              └▶ one ServerStats ─▶ the response
+//! GET /                         ─▶ a page for browsers, which asks for /stats once a second
 //! ```
 //!
 //! HAProxy's agent check is answered in the same way, with a line instead of HTTP, at an address
@@ -19,6 +20,7 @@ pub(super) mod fuzz;
 mod hosts;
 mod listen;
 mod listen_socket;
+mod page;
 mod parts;
 mod reload;
 mod request;

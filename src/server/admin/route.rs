@@ -1,10 +1,12 @@
 //! Routes: what each request does.
 
+use super::page::PAGE;
 use super::request::{Method, Request};
 use super::response::{Response, Status};
 use crate::server::stats::{ProcessStats, ServerStats};
 
 const PATHS: &str = "\
+/          GET   a page for browsers: the numbers of the last second and five minutes
 /metrics   GET   numbers for Prometheus
 /stats     GET   numbers as JSON; with ?histograms all times that were recorded
 /healthz   GET   200 while the process lives
@@ -35,8 +37,11 @@ pub(super) enum View {
 pub(super) fn route(request: &Request) -> Route {
     let is_read = matches!(request.method, Method::Get | Method::Head);
     match request.path.as_str() {
-        "/metrics" | "/stats" | "/healthz" | "/readyz" if !is_read => {
+        "/" | "/metrics" | "/stats" | "/healthz" | "/readyz" if !is_read => {
             Route::Answer(Response::not_allowed("GET, HEAD"))
+        }
+        "/" => {
+            Route::Answer(Response::new(Status::Ok, "text/html; charset=utf-8", PAGE.to_owned()))
         }
         "/metrics" => Route::Show(View::Metrics),
         "/stats" => Route::Show(View::Stats { histograms: request.wants("histograms") }),

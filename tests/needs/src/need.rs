@@ -56,9 +56,10 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "apache2",
     "caddy",
+    "chromium",
     "haproxy",
     "memcached",
     "nginx",
