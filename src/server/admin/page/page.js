@@ -131,9 +131,10 @@ function shape(name, attributes, text) {
 class Figure {
   constructor(parent, title, width, height) {
     this.value = element("span", "–");
-    this.svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
-    this.element =
-      element("figure", null, element("figcaption", null, element("h2", title), this.value), this.svg);
+    const viewBox = `0 0 ${width} ${height}`;
+    this.svg = shape("svg", { viewBox, role: "img", "aria-label": title });
+    const caption = element("figcaption", null, element("h2", title), this.value);
+    this.element = element("figure", null, caption, this.svg);
     parent.append(this.element);
   }
 }
@@ -190,7 +191,7 @@ class Chart extends Figure {
   }
 }
 
-// The times of the last second, from one microsecond to ten seconds, five bars for each power of ten.
+// The times of the last second, from 1 µs to 10 s, with five bars for each power of ten.
 class Histogram extends Figure {
   constructor(title, name) {
     super(byId("histograms"), title, 320, 112);
@@ -200,9 +201,9 @@ class Histogram extends Figure {
   show(times) {
     const [left, right, top, bottom] = [4, 316, 8, 92];
     const count = sum(times.map(([, count]) => count));
-    const tail = [0.5, 0.99].map((share) => `p${100 * share}` + joined(asTime(percentile(times, share))));
+    const p = (share) => `p${100 * share}` + joined(asTime(percentile(times, share)));
     const longest = times.length > 0 ? times[times.length - 1][0] : null;
-    const text = [`${asNumber(count)} times`, ...tail, "max" + joined(asTime(longest))];
+    const text = [`${asNumber(count)} times`, p(0.5), p(0.99), "max" + joined(asTime(longest))];
     this.value.textContent = count > 0 ? text.join(", ") : "none";
     const bars = new Array(36).fill(0);
     for (const [ns, count] of times) {
