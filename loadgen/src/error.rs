@@ -66,6 +66,10 @@ pub(crate) enum Error {
     #[error("import {name}: {complaint}")]
     Import { name: String, complaint: String },
 
+    /// The complaint states the reason.
+    #[error("plot {name}: {complaint}; 'loadgen plot --help' has an example")]
+    Plot { name: String, complaint: String },
+
     /// A file of TLS that cannot be used; the complaint states the reason and the remedy.
     #[error("read {} ({flag}): {complaint}", path.display())]
     TlsFile { flag: &'static str, path: PathBuf, complaint: String },

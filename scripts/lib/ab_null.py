@@ -126,7 +126,7 @@ def main():
     require("taskset")
     programs = Programs(args.bin_dir)
     facts = machine.facts()
-    with results.ResultFolder("ab-null", args.out, args.quick) as folder:
+    with results.ResultFolder("ab-null", args.out, args.quick, programs.loadgen) as folder:
         command = argv(args, programs, folder.raw / "ab")
         run_s = loader.seconds(args.duration) + loader.seconds(args.warmup) + OVERHEAD_S
         # A pair that is left out is measured again, at most as many of them as there are pairs.
@@ -150,7 +150,7 @@ def main():
             f"{record['left_out']} pairs were left out because a run of them was INVALID.",
         ]
         picture = results.Picture("ab-null", "ratios of the pairs, and differences that are found",
-                                  plot.svg(TITLE, f"{record['counted']} pairs", panels(record)))
+                                  plot.Drawing(TITLE, f"{record['counted']} pairs", panels(record)))
         shown = results.unported([*command[:-1], "DIR"])
         folder.publish(results.Findings(
             TITLE, QUESTION, answer(null, record["counted"]), body(null), [picture],

@@ -78,7 +78,7 @@ def picture(measured):
         plot.Panel("Wakes", "per connection", "", target=WAKES_TARGET,
                    points=[(labels[mode], measured.wakes(mode)) for mode in measured.modes]),
     ]
-    return plot.svg(TITLE, f"median and range of {rounds} paired round(s)", panels)
+    return plot.Drawing(TITLE, f"median and range of {rounds} paired round(s)", panels)
 
 
 def notes(cores, workers):

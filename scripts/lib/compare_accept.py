@@ -155,7 +155,7 @@ def main():
     counted = replace(load, seconds=60, count=TRACED_CONNECTIONS // (10 if args.quick else 1))
     minutes = args.rounds * len(subjects) * (args.seconds + 1) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)
-    with results.ResultFolder("accept", args.out, args.quick) as folder:
+    with results.ResultFolder("accept", args.out, args.quick, programs.loadgen) as folder:
         runs = measure_all(args, subjects, load, folder)
         traces = count_calls(subjects, counted, folder)
         measured = accept_report.Measured(PEER, args.modes, runs, traces, counted.count)

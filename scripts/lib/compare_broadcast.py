@@ -82,7 +82,7 @@ def findings(args, found, subjects):
                 f"--size {args.size}", "", "# which runs", *(" ".join(subject.argv) for subject in subjects)]
     return results.Findings(TITLE, QUESTION, answer, body,
                             [results.Picture("delivery", "CPU time of a delivery by server",
-                                             plot.svg(TITLE, f"{args.connections:,} connections", [panel]))],
+                                             plot.Drawing(TITLE, f"{args.connections:,} connections", [panel]))],
                             commands, [
         "The CPU time is that of all threads of the server. On loopback, it has the kernel's work for the receiver, too.",
         "The client reads while the server sends, and no socket is ever full. A broadcast begins when all have the last one.",
@@ -105,7 +105,7 @@ def main():
         Subject(BARE, (bare,), args.server_core, ends_by_signal=True),
         Subject(OURS, (ours, "127.0.0.1:0", "--workers", "1"), args.server_core, ends_by_signal=True),
     ]
-    with results.ResultFolder("broadcast", args.out, args.quick) as folder:
+    with results.ResultFolder("broadcast", args.out, args.quick, programs.loadgen) as folder:
         found = measure_all(args, subjects, folder)
         programs_by_name = {subject.name: subject.command[0] for subject in subjects}
         folder.publish(findings(args, found, subjects), facts, programs_by_name)

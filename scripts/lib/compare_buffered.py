@@ -74,7 +74,7 @@ def main():
                 core=args.loader_core)
     print(f"{args.rounds} round(s) of {len(args.cases)} case(s), about "
           f"{echo_cases.minutes(args, load, len(subjects)):.0f} min", file=sys.stderr)
-    with results.ResultFolder("buffered", args.out, args.quick) as folder:
+    with results.ResultFolder("buffered", args.out, args.quick, programs.loadgen) as folder:
         measured = echo_report.Measured(
             reference=LIBEVENT_BUFFERED,
             servers=[OURS],

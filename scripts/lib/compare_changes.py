@@ -53,7 +53,7 @@ def main():
     programs = Programs(args.bin_dir)
     program = programs.example(EXAMPLE)
     facts = machine.facts()
-    with results.ResultFolder("changes", args.out, args.quick) as folder:
+    with results.ResultFolder("changes", args.out, args.quick, programs.loadgen) as folder:
         records = []
         for policy in POLICIES:
             records.append(count_calls(program, policy))
@@ -72,7 +72,7 @@ def main():
         commands = [SCRIPT, "", "# which runs", *(f"strace -C -f -y -e trace=epoll_ctl {program} {p}" for p in POLICIES)]
         folder.publish(results.Findings(
             TITLE, QUESTION, answer, rows,
-            [results.Picture("changes", "calls per turn", plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]))],
+            [results.Picture("changes", "calls per turn", plot.Drawing(TITLE, f"{TURNS:,} turns, one run each", [panel]))],
             commands, [
                 "System calls are counted. The count is the same in every run and on every machine.",
                 "The result shows what a turn saves if it sets and clears an interest. It does not show how often "

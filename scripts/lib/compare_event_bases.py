@@ -115,9 +115,10 @@ def main():
     if args.core not in usable:
         raise Failure(f"core {args.core} is not usable here (usable: {sorted(usable)}): choose another --core")
     facts = machine.facts()
-    paths = build(Programs(args.bin_dir))
+    programs = Programs(args.bin_dir)
+    paths = build(programs)
     all_cases = cases.cases([group for group in args.cases if group != COUNTS], args.quick)
-    with results.ResultFolder("event-bases", args.out, args.quick) as folder:
+    with results.ResultFolder("event-bases", args.out, args.quick, programs.loadgen) as folder:
         missing = find_missing(paths, all_cases)
         records = measure_all(args, paths, all_cases, missing, folder)
         counted = COUNTS in args.cases

@@ -94,7 +94,7 @@ def main():
                 core=args.loader_core)
     minutes = echo_cases.minutes(args, load, len(subjects) + len(again))
     print(f"{args.rounds} round(s) of {len(args.cases)} case(s), about {minutes:.0f} min", file=sys.stderr)
-    with results.ResultFolder("floor", args.out, args.quick) as folder:
+    with results.ResultFolder("floor", args.out, args.quick, programs.loadgen) as folder:
         runs = echo_cases.measure_cpu(args, [*subjects, *again], load, folder)
         measured = echo_report.Measured(
             reference=FLOOR,

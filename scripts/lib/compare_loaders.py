@@ -160,7 +160,7 @@ def main():
     cases = cases_of(args, programs, names)
     minutes = args.rounds * len(cases) * 2 * (args.seconds + 1) / 60
     print(f"{args.rounds} round(s) of {len(cases)} case(s), about {minutes:.1f} min", file=sys.stderr)
-    with results.ResultFolder("loaders", args.out, args.quick) as folder:
+    with results.ResultFolder("loaders", args.out, args.quick, programs.loadgen) as folder:
         runs = measure_all(args, cases, folder)
         measured = loaders_report.Measured({case.name: case.other for case in cases}, runs,
                                            {case.name: case.what for case in cases})

@@ -158,7 +158,7 @@ def picture(found, rounds):
     series = [plot.Panel(f"CPU time of a hop, {name}", "ns", "on their way",
                          [(f"{tokens:,}", spread(values(of_case[name], "cpu_ns_per_hop")))
                           for tokens, of_case in found.items()], from_zero=True) for name in (PEER, OURS)]
-    return plot.svg(TITLE, f"median and range of {rounds} round(s)", series)
+    return plot.Drawing(TITLE, f"median and range of {rounds} round(s)", series)
 
 
 def notes(args):
@@ -183,7 +183,7 @@ def main():
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     subjects = [(PEER, programs.compile_peer(PEER)), (OURS, programs.example(OURS))]
-    with results.ResultFolder("messages", args.out, args.quick) as folder:
+    with results.ResultFolder("messages", args.out, args.quick, programs.loadgen) as folder:
         found = measure_all(args, subjects, folder)
         calls = count_calls(args, subjects, folder)
         commands = [f"{SCRIPT} --tokens {','.join(map(str, args.tokens))} --rounds {args.rounds} --seconds {args.seconds}",

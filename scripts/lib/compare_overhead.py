@@ -115,7 +115,7 @@ def main():
                    threads=args.threads, core=args.loader_core)
     minutes = args.rounds * len(cases) * 3 * (load.seconds + 2) / 60
     print(f"{args.rounds} round(s) of {len(cases)} case(s), about {minutes:.0f} min", file=sys.stderr)
-    with results.ResultFolder("overhead", args.out, args.quick) as folder:
+    with results.ResultFolder("overhead", args.out, args.quick, programs.loadgen) as folder:
         runs = measure_all(args, programs, cases, load, folder)
         counted = count_instructions(args, programs, cases[:1] if args.quick else cases, load, folder)
         write_results(args, programs, overhead_report.Measured(cases, runs, counted), load, facts, folder)

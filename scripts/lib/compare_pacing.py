@@ -109,7 +109,7 @@ def main():
     server = evshard(programs.evshard, 1, core=args.server_core, flags=("--no-pin",))
     minutes = args.rounds * len(subjects) * (seconds(args.duration) + seconds(args.warmup) + 1) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} clients, about {minutes:.1f} min", file=sys.stderr)
-    with results.ResultFolder("pacing", args.out, args.quick) as folder:
+    with results.ResultFolder("pacing", args.out, args.quick, programs.loadgen) as folder:
         runs = measure_all(args, subjects, server, folder)
         write_results(args, programs, peer, subjects, server, pacing_report.Measured(runs, args.rate), facts, folder)
 

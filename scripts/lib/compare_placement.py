@@ -153,7 +153,7 @@ def main():
     subjects, loads = subjects_of(args, programs), loads_of(args, programs.compile_peer(PROGRAM))
     minutes = args.rounds * len(subjects) * sum(load.total_s + 1 for load in loads.values()) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} placements, about {minutes:.1f} min", file=sys.stderr)
-    with results.ResultFolder("placement", args.out, args.quick) as folder:
+    with results.ResultFolder("placement", args.out, args.quick, programs.loadgen) as folder:
         runs = measure_all(args, subjects, loads, folder)
         write_results(args, programs, subjects, loads, placement_report.Measured(args.placements, runs), facts, folder)
 

@@ -223,7 +223,7 @@ def picture(found, rounds):
     """The ratios by case."""
     points = [(case.label, spread(ratios(of_case))) for case, of_case in found.items()]
     panel = plot.Panel("CPU time", "× HAProxy", "", points, from_zero=True, target=TARGET)
-    return plot.svg("CPU time of the balancer against HAProxy", f"median and range of {rounds} round(s)", [panel])
+    return plot.Drawing("CPU time of the balancer against HAProxy", f"median and range of {rounds} round(s)", [panel])
 
 
 def notes(args, reports):
@@ -253,7 +253,7 @@ def main():
     command = (f"{SCRIPT} --cases {','.join(map(str, args.cases))} --rounds {args.rounds} --duration {args.duration} "
                f"--warmup {args.warmup} --threads {args.threads} --server-core {args.server_core} "
                f"--loader-core {args.loader_core}")
-    with results.ResultFolder("proxy", args.out, args.quick) as folder:
+    with results.ResultFolder("proxy", args.out, args.quick, programs.loadgen) as folder:
         found, reports = measure_all(args, subjects, programs, folder)
         pictures = [results.Picture("ratio", "CPU ratio by case", picture(found, args.rounds))]
         folder.publish(results.Findings(

@@ -198,7 +198,7 @@ def picture(found, rounds):
                   for case, of_case in found.items() if case.workers == workers]
         panels.append(plot.Panel(f"CPU time of a request, {workers} worker(s)", "× Redis", "", points, from_zero=True,
                                  target=TARGET))
-    return plot.svg("CPU time of resp_store against Redis", f"median and range of {rounds} round(s)", panels)
+    return plot.Drawing("CPU time of resp_store against Redis", f"median and range of {rounds} round(s)", panels)
 
 
 def notes(args):
@@ -230,7 +230,7 @@ def main():
     command = (f"{SCRIPT} --workers {','.join(map(str, args.workers))} --clients {','.join(args.clients)} "
                f"--rounds {args.rounds} --seconds {args.seconds} --server-core {args.server_core} "
                f"--loader-core {args.loader_core}")
-    with results.ResultFolder("redis", args.out, args.quick) as folder:
+    with results.ResultFolder("redis", args.out, args.quick, programs.loadgen) as folder:
         found = measure_all(args, programs, subjects, folder)
         commands = [command, "", "# the clients of which ran", *dict.fromkeys(
             results.unported(of_case[OURS][0]["client"]["command"]) for of_case in found.values())]

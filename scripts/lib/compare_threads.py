@@ -123,7 +123,7 @@ def main():
     cores, loader_cores = machine.divided(args.threads)
     load = Load(programs.loadgen, args.connections, args.size, None, args.duration, args.warmup, args.threads,
                 pin=",".join(map(str, loader_cores)))
-    with results.ResultFolder("threads", args.out, args.quick) as folder:
+    with results.ResultFolder("threads", args.out, args.quick, programs.loadgen) as folder:
         rates = rates_of(args, programs, load, cores, folder)
         cells, sweep_argv = sweep(args, programs, load, cores, rates, folder)
         peak, curves = threads_report.split(cells, args.workers)

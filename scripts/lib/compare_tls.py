@@ -231,7 +231,7 @@ def main():
     minutes = args.rounds * len(args.cases) * len(servers) * 2 * (seconds(args.duration) + START_S) / 60
     print(f"{args.rounds} round(s) of {len(args.cases)} case(s), about {minutes:.0f} min", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="compare-tls-") as temporary, \
-            results.ResultFolder("tls", args.out, args.quick) as folder:
+            results.ResultFolder("tls", args.out, args.quick, programs.loadgen) as folder:
         identities = tls_servers.certify(Path(temporary))
         measured = Measured(
             servers=servers,

@@ -111,7 +111,7 @@ def picture(measured):
         for server, target in _targets(measured).items()
     ]
     caption = f"median and range of {rounds} paired round(s)"
-    return plot.svg(f"CPU per request against {measured.reference}", caption, panels)
+    return plot.Drawing(f"CPU per request against {measured.reference}", caption, panels)
 
 
 def notes(args):

@@ -124,8 +124,8 @@ def pictures(measured):
                 panels.append(plot.Panel(target.text.removeprefix(f"{group}, "), unit, _axis(group, target), points,
                                          from_zero=target.peer is None, target=target.limit))
         if panels:
-            svg = plot.svg(HEADINGS[group], "median and range of the rounds", panels)
-            found.append(Picture(group, HEADINGS[group], svg))
+            drawing = plot.Drawing(HEADINGS[group], "median and range of the rounds", panels)
+            found.append(Picture(group, HEADINGS[group], drawing))
     return found
 
 

@@ -87,7 +87,7 @@ def picture(outcomes):
     points = [(name.replace("-", "\n"), spread([outcome.waited_ms])) for name, outcome in outcomes.items()
               if outcome.waited_ms is not None]
     panel = plot.Panel("Longest wait of unaffected clients", "ms", "fault", points or [("none", spread([0.0]))])
-    return plot.svg(TITLE, "one run; for the upgrade: the longest time in which no client was served", [panel])
+    return plot.Drawing(TITLE, "one run; for the upgrade: the longest time in which no client was served", [panel])
 
 
 def notes():
@@ -120,7 +120,7 @@ def main():
     programs = Programs(args.bin_dir)
     context = FaultContext(programs.evshard, programs.compile_peer(connect_flood.PROGRAM), args.quick,
                            args.chain_minutes)
-    with results.ResultFolder("faults", args.out, args.quick) as folder:
+    with results.ResultFolder("faults", args.out, args.quick, programs.loadgen) as folder:
         outcomes = inject(args.faults, context, folder)
         write_results(args, programs, context, outcomes, facts, folder)
     if not all(outcome.passed for outcome in outcomes.values()):

@@ -127,8 +127,8 @@ def findings_of(args, loaders, records, errors):
     if not sections:
         return None
     body = "\n\n".join(f"## {section.title}\n\n{section.body}" for section in sections)
-    pictures = [results.Picture(name, alt, svg) for section in sections for name, alt, svg in section.pictures
-                if svg is not None]
+    pictures = [results.Picture(name, alt, drawing) for section in sections for name, alt, drawing in section.pictures
+                if drawing is not None]
     length = f"--minutes {args.minutes}" if args.rounds is None else f"--rounds {args.rounds}"
     builds = "".join(f" --loadgen {name}={below_root(path)}" for name, path in loaders.items()) if args.loadgen else ""
     notes = [note for section in sections for note in section.notes] + [
@@ -154,7 +154,7 @@ def main():
     programs.require("cc", *([] if LOADER_CORE is None else ["taskset"]))
     facts = machine.facts()
     loaders, peers = loaders_of(args)
-    with results.ResultFolder("loader-truth", args.out, args.quick) as folder:
+    with results.ResultFolder("loader-truth", args.out, args.quick, list(loaders.values())[-1]) as folder:
         records, errors = run_studies(args, loaders, peers, folder)
         findings = findings_of(args, loaders, records, errors)
         if findings is None:

@@ -130,7 +130,7 @@ class Ran:
 def drawn(title, caption, panels):
     """A plot of the panels that have points; None if none has."""
     panels = [panel for panel in panels if panel.points]
-    return plot.svg(title, caption, panels) if panels else None
+    return plot.Drawing(title, caption, panels) if panels else None
 
 
 def argv_of(job, address):

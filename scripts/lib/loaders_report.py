@@ -94,7 +94,7 @@ def picture(measured):
         for case, target, ratio, _ in measured.judged()
     ]
     rounds = max(len(programs[OURS]) for programs in measured.runs.values())
-    return plot.svg(TITLE, f"median and range of {rounds} paired round(s); CO-LOCATED with the server", panels)
+    return plot.Drawing(TITLE, f"median and range of {rounds} paired round(s); CO-LOCATED with the server", panels)
 
 
 def notes(args, measured):

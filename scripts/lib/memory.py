@@ -94,7 +94,7 @@ def main():
                 churn=500)
     settled_s = min(SETTLED_S, load.seconds * SETTLED_SHARE)
     print(f"one run of {args.duration}", file=sys.stderr)
-    with results.ResultFolder("memory", args.out, args.quick) as folder:
+    with results.ResultFolder("memory", args.out, args.quick, programs.loadgen) as folder:
         samples = []
         try:
             with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as task:
@@ -110,7 +110,7 @@ def main():
         folder.publish(results.Findings(
             TITLE, QUESTION, answer(first, largest, ratio, settled_s, report.completed), rows,
             [results.Picture("memory", "resident memory over time",
-                             plot.svg(TITLE, "median and range of parts of one run", [panel]))],
+                             plot.Drawing(TITLE, "median and range of parts of one run", [panel]))],
             [f"{SCRIPT} --duration {args.duration} --rate {args.rate} --connections {args.connections}", "",
              "# which runs", " ".join(load.measured_argv("127.0.0.1:PORT"))],
             notes(report, settled_s),

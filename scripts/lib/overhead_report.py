@@ -66,7 +66,7 @@ def picture(measured):
         panels.append(plot.Panel(case.name, "CPU per request, × without", "", points, from_zero=False,
                                  target=case.target))
     rounds = len(next(iter(measured.runs[measured.cases[0].name].values())))
-    return plot.svg(TITLE, f"median and range of {rounds} paired round(s)", panels)
+    return plot.Drawing(TITLE, f"median and range of {rounds} paired round(s)", panels)
 
 
 def notes(args):

@@ -88,7 +88,7 @@ def picture(measured):
         plot.Panel(f"Beside {PEER}", "lateness p99.9, µs", "", points([measured.ours[0], measured.ours[-1], PEER])),
     ]
     rounds = len(measured.runs[PEER])
-    return plot.svg(TITLE, f"{measured.rate:,} requests/s; median and range of {rounds} round(s); CO-LOCATED",
+    return plot.Drawing(TITLE, f"{measured.rate:,} requests/s; median and range of {rounds} round(s); CO-LOCATED",
                     [panel for panel in panels if panel.points])
 
 

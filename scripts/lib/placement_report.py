@@ -73,7 +73,7 @@ def picture(measured):
         plot.Panel("Balance", "Jain index of busy", "", from_zero=False,
                    points=[(labels[n], measured.jain("unequal", n, "jain_busy")) for n in labels]),
     ]
-    return plot.svg(TITLE, f"hot and cold connections; median and range of {rounds} round(s)", panels)
+    return plot.Drawing(TITLE, f"hot and cold connections; median and range of {rounds} round(s)", panels)
 
 
 def notes(cores, loads):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import raw
+from plot import Drawing
 from programs import ROOT, fingerprint
 
 RESULTS = ROOT / "results"
@@ -31,7 +32,11 @@ class Picture:
 
     name: str
     alt: str
-    svg: str
+    drawing: Drawing | str  # or an SVG that loadgen has written
+
+    def svg(self, loadgen):
+        """The plot as SVG, drawn by this program."""
+        return self.drawing if isinstance(self.drawing, str) else self.drawing.svg(loadgen)
 
     @property
     def path(self):
@@ -51,13 +56,13 @@ class Findings:
     commands: list
     notes: list
 
-    def files(self, facts):
-        """The text of each page and plot by relative path."""
+    def files(self, facts, loadgen):
+        """The text of each page and plot by relative path. `loadgen` draws the plots."""
         images = "\n\n".join(f"![{picture.alt}]({picture.path})" for picture in self.pictures)
         return {
             "README.md": self._readme(facts),
             "summary.md": f"# {self.title}\n\n{self.body}\n\n{images}\n",
-            **{picture.path: picture.svg for picture in self.pictures},
+            **{picture.path: picture.svg(loadgen) for picture in self.pictures},
         }
 
     def _readme(self, facts):
@@ -82,10 +87,11 @@ class ResultFolder:
 
     Use as a context manager. The runs write their records to files below `raw`. At the end of the script these become one
     file, raw.jsonl.xz. If the script fails or is interrupted, this file stays in the temporary folder, and a line prints
-    its path. An existing result is never overwritten.
+    its path. An existing result is never overwritten. `loadgen` is the program that draws the plots.
     """
 
-    def __init__(self, topic, out, quick):
+    def __init__(self, topic, out, quick, loadgen):
+        self._loadgen = loadgen
         self._out = out
         self._quick = quick
         raw.require_lzma()
@@ -133,7 +139,7 @@ class ResultFolder:
         """
         print(f"{findings.body}\n\n{findings.answer}")
         facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in programs.items()]
-        for name, text in findings.files(facts).items():
+        for name, text in findings.files(facts, self._loadgen).items():
             path = self._staging / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)

@@ -196,7 +196,7 @@ def main():
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     outcome = Outcome(args.quick)
-    with results.ResultFolder("stall", args.out, args.quick) as folder:
+    with results.ResultFolder("stall", args.out, args.quick, programs.loadgen) as folder:
         reports, pictures, commands = measure_all(args, programs, cases, folder, outcome)
         folder.save("checks", [vars(check) for check in outcome.checks])
         folder.publish(results.Findings(

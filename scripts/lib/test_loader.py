@@ -7,7 +7,6 @@ import base64
 import json
 import struct
 import unittest
-import xml.etree.ElementTree as xml
 import zlib
 
 import fault
@@ -17,12 +16,14 @@ import loaders_report
 import memory
 import other_loaders
 import pacing_report
+import plot
 import stall
 import stats
 import sweeps
 import threads_report
 import tokio_timer
 from child import Failure
+from test_plot import described
 
 
 def record(verdict="VALID", reasons=(), **counters):
@@ -133,7 +134,7 @@ class OtherLoaders(unittest.TestCase):
         args = type("Args", (), {"server_core": 0, "loader_core": 1})
         self.assertIn("3 SUSPECT (closed-loop)", loaders_report.notes(args, measured)[-1])
         self.assertIn("CO-LOCATED", loaders_report.body(measured))
-        xml.fromstring(loaders_report.picture(measured))
+        self.assertTrue(described(loaders_report.picture(measured))["charts"][0]["rows"])
 
 
 class Lateness(unittest.TestCase):
@@ -158,7 +159,7 @@ class Lateness(unittest.TestCase):
         self.assertIn("sleep, constant 60.0 µs (not met in any round); spin, constant 5.0 µs (met in every round)",
                       pacing_report.answer(measured))
         self.assertIn("1 VALID", pacing_report.body(measured))
-        xml.fromstring(pacing_report.picture(measured))
+        self.assertTrue(described(pacing_report.picture(measured))["charts"][0]["rows"])
 
     def test_a_percentile_without_support_is_missing_and_not_met(self):
         runs = {"sleep": [self.run_of(None, loader.parse(json.dumps(record())))], "tokio_timer": [self.run_of(1.0)]}
@@ -284,10 +285,9 @@ class Sweeps(unittest.TestCase):
                       threads_report.answer(measured))
         self.assertIn("too few cores to say how the server scales", threads_report.answer(measured))
         self.assertEqual(threads_report.body(measured).count("server on core 0, loader on core 1"), 3)
-        picture = threads_report.picture(measured)
-        xml.fromstring(picture)
-        self.assertIn("; INVALID: workers=1 rate=closed: loader-late", picture)
-        self.assertIn("crossed out", picture)
+        picture = described(threads_report.picture(measured))
+        self.assertIn("; INVALID: workers=1 rate=closed: loader-late", picture["caption"])
+        self.assertEqual(picture["charts"][0]["rows"][0]["verdict"], plot.INVALID)
 
     def test_a_rate_that_is_a_lower_bound_or_not_confirmed_says_so_in_text_and_plot(self):
         cells = sweeps.parse_sweep(self.sweep(*(self.cell(1, rate) for rate in ("closed", "5000"))))
@@ -297,7 +297,7 @@ class Sweeps(unittest.TestCase):
             measured = threads_report.Measured([1], peak, curves, answers, "p99<5ms", [0], [1])
             self.assertIn(f"12,300 [12,300..12,300] ({sign}) req/s with p99<5ms", threads_report.answer(measured))
             self.assertIn(f"12,300 [12,300..12,300] ({sign})", threads_report.body(measured))
-            self.assertIn(sign, "".join(xml.fromstring(threads_report.picture(measured)).itertext()))
+            self.assertIn(sign, json.dumps(described(threads_report.picture(measured)), ensure_ascii=False))
 
 
 class Memory(unittest.TestCase):

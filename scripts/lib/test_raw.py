@@ -71,7 +71,7 @@ class RawRecords(unittest.TestCase):
 
     def test_a_python_without_lzma_is_refused_before_anything_runs(self):
         with unittest.mock.patch.object(raw, "lzma", None), self.assertRaisesRegex(Failure, "liblzma-dev"):
-            results.ResultFolder("test", None, quick=False)
+            results.ResultFolder("test", None, quick=False, loadgen=None)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import tempfile
 import time
 import unittest
 import unittest.mock
-import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import accept_report
@@ -52,6 +51,7 @@ import sweeps
 import syscalls
 from child import Failure
 from server import Server, Subject
+from test_plot import described, stand_in_for_loadgen
 
 SHARD_TABLE = """drained
 shard core connections reads bytes waits events/wait wakes-sent wakes-suppressed
@@ -195,7 +195,7 @@ class EventBases(unittest.TestCase):
         body = event_base_report.body(self.measured([1], [1]))
         self.assertIn("libevent precise: not measured, for brevity", body)
         for picture in event_base_report.pictures(self.measured([1], [1])):
-            xml.fromstring(picture.svg)
+            self.assertTrue(described(picture.drawing)["charts"])
 
     def test_epoll_ctl_calls_are_judged_as_they_are(self):
         calls = {("timeouts, n=1", bases.STABLE_DEL_ADD.name): {"epoll_ctl": 0.5},
@@ -243,7 +243,7 @@ class Storms(unittest.TestCase):
         self.assertIn("met in 0 of 1 modes; connections per second at least 1.0 ×: in 0 of 1",
                       accept_report.answer(missed))
         self.assertEqual(accept_report.body(missed).count("not met in any round"), 2)
-        xml.fromstring(accept_report.picture(missed))
+        self.assertTrue(described(accept_report.picture(missed))["charts"][0]["rows"])
 
     def test_calls_are_divided_by_the_connections_made(self):
         self.assertEqual(self.accepted([1], [1], 0).traced_wakes("peer"), 1)
@@ -265,7 +265,7 @@ class Placements(unittest.TestCase):
         self.assertEqual(measured.ratio("unequal", "least-loaded").median, 0.25)
         self.assertIn("met in 1 of 3 targets", placement_report.answer(measured))
         self.assertEqual(placement_report.body(measured).count("not met in any round"), 2)
-        xml.fromstring(placement_report.picture(measured))
+        self.assertTrue(described(placement_report.picture(measured))["charts"][0]["rows"])
 
     def test_a_client_that_was_cut_off_is_no_measurement(self):
         for text in ("", "{}", '{"ended_by_server": 1}'):
@@ -286,7 +286,7 @@ class Overhead(unittest.TestCase):
         self.assertIn("timings: 1.010 × the CPU per request (target 1.02; two equal servers: 1.030), "
                       "+30 instructions per echo, from 400", overhead_report.answer(measured))
         self.assertIn("met in every round", overhead_report.body(measured))
-        xml.fromstring(overhead_report.picture(measured))
+        self.assertTrue(described(overhead_report.picture(measured))["charts"][0]["rows"])
 
 
 class Broadcasts(unittest.TestCase):
@@ -314,7 +314,7 @@ class Faults(unittest.TestCase):
         outcomes = {"kill": outcome, "queue": fault.Outcome()}
         self.assertEqual(faults.answer(outcomes), "1 of 2 checks passed; failed: kill -9 and restart.")
         self.assertRegex(faults.verdict_table(outcomes), r"back ≤ 100 ms +\| never +\| +FAIL")
-        xml.fromstring(faults.picture(outcomes))
+        self.assertTrue(described(faults.picture(outcomes))["charts"][0]["rows"])
 
     def test_waiting_for_a_condition_has_an_end(self):
         self.assertIsNone(fault.wait_until(lambda: False, 0.05))
@@ -510,18 +510,19 @@ class Writing(unittest.TestCase):
         self.assertEqual(results.cut("word " * 30), "word " * 18 + "word" + results.CUT)
         self.assertLessEqual(len(results.cut("12345678 " * 30)), results.ANSWER_LENGTH_MAX)
 
-    FINDINGS = results.Findings("Title", "Why?", "Because.", "| a |", [results.Picture("x", "an x", "<svg/>")],
+    FINDINGS = results.Findings("Title", "Why?", "Because.", "| a |", [results.Picture("x", "an x", plot.Drawing("x", "", []))],
                                 ["scripts/x.sh"], ["a note"])
 
     def test_results_are_published_whole_or_not_at_all(self):
         with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()), \
                 contextlib.redirect_stderr(io.StringIO()):
             out = Path(parent) / "new"
-            with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False) as folder:
+            with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False, loadgen=None) as folder:
                 staging = folder.raw.parent
                 raise KeyboardInterrupt
             self.assertFalse(out.exists() or staging.exists())
-            with results.ResultFolder("test", out, quick=False) as folder:
+            with stand_in_for_loadgen() as loadgen, \
+                    results.ResultFolder("test", out, quick=False, loadgen=loadgen) as folder:
                 folder.save("run", {"n": 0})
                 folder.save("run", {"n": 1})
                 self.assertEqual(folder.publish(self.FINDINGS, [("date", "today")], {}), out)
@@ -533,7 +534,7 @@ class Writing(unittest.TestCase):
         for cause in (KeyboardInterrupt, child.Terminated, Failure):
             said = io.StringIO()
             with contextlib.redirect_stderr(said), contextlib.suppress(cause), \
-                    results.ResultFolder("test", None, quick=False) as folder:
+                    results.ResultFolder("test", None, quick=False, loadgen=None) as folder:
                 folder.save("run", [])
                 raise cause
             packed = Path(said.getvalue().split()[-1])
@@ -543,7 +544,8 @@ class Writing(unittest.TestCase):
             shutil.rmtree(packed.parent)
 
     def test_a_result_names_its_question_machine_programs_and_plots(self):
-        files = self.FINDINGS.files([("date", "today"), ("x (SHA-256)", "0123")])
+        with stand_in_for_loadgen() as loadgen:
+            files = self.FINDINGS.files([("date", "today"), ("x (SHA-256)", "0123")], loadgen)
         for part in ("**Question.** Why?", "**Answer.** Because.", "scripts/x.sh", "- date: today", "- a note"):
             self.assertIn(part, files["README.md"])
         self.assertIn("![an x](plots/x.svg)", files["summary.md"])
@@ -551,27 +553,6 @@ class Writing(unittest.TestCase):
     def test_a_recorded_command_names_no_port(self):
         self.assertEqual(results.unported(["a", "127.0.0.1:4711", "http://127.0.0.1:80/", "127.0.0.1:0"]),
                          "a 127.0.0.1:PORT http://127.0.0.1:PORT/ 127.0.0.1:0")
-
-    def test_axis_ticks_cover_the_values(self):
-        for low, high in ((0, 9.7), (0.98, 1.07), (0, 84_000), (1, 1), (0, 0)):
-            ticks, _digits = plot.axis(low, high)
-            self.assertTrue(ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 9, (low, high, ticks))
-
-    def test_a_plot_is_well_formed(self):
-        panel = plot.Panel("<a & b>", "µs", "x", [("1\n2", stats.Spread(1, 0.9, 1.2, 3))], target=1.05)
-        xml.fromstring(plot.svg("title", "caption", [panel, panel]))
-
-    def test_a_point_that_is_not_valid_is_hollow_or_crossed_out_and_explained(self):
-        points = [(name, stats.Spread(1, 0.9, 1.2, 3)) for name in ("good", "doubtful", "bad")]
-        valid = plot.svg("title", "caption", [plot.Panel("x", "y", "z", points)])
-        self.assertNotIn("hollow", valid)
-        self.assertEqual(valid.count(f'fill="{plot.PAPER}" stroke'), 0)
-        verdicts = {"doubtful": plot.SUSPECT, "bad": plot.INVALID, "not shown": plot.INVALID}
-        doubted = plot.svg("title", "caption", [plot.Panel("x", "y", "z", points, verdicts=verdicts)])
-        xml.fromstring(doubted)
-        self.assertEqual(doubted.count(f'fill="{plot.PAPER}" stroke'), 2)
-        for meaning in plot.MEANINGS.values():
-            self.assertIn(meaning, doubted)
 
     def test_a_cell_has_the_worst_verdict_of_its_runs_and_its_reason(self):
         runs = [{"verdict": "VALID", "reason": None}, {"verdict": "INVALID", "reason": "loader-late: p99 1 ms"}]

@@ -4,13 +4,13 @@
 """
 
 import unittest
-import xml.etree.ElementTree as xml
 
 import compare_messages
 import compare_redis
 import other_loaders
 from child import Failure
 from compare_redis import OURS, REFERENCE, Case
+from test_plot import described
 
 
 class Redis(unittest.TestCase):
@@ -28,7 +28,7 @@ class Redis(unittest.TestCase):
         self.assertIn("GET, 16 in flight, loadgen", compare_redis.body(found))
         self.assertIn("met in every round", compare_redis.body(found))
         self.assertIn("not met in any round", compare_redis.body(self.found((1.5, 3.0))))
-        xml.fromstring(compare_redis.picture(found, 2))
+        self.assertTrue(described(compare_redis.picture(found, 2))["charts"][0]["rows"])
 
     def test_no_target_is_judged_where_redis_has_fewer_threads(self):
         (case, of_case), = self.found((0.5, 1.0)).items()
@@ -57,7 +57,7 @@ class Messages(unittest.TestCase):
         self.assertIn("0.250 [0.250..0.250]", text)
         self.assertIn("Not counted: no strace.", text)
         self.assertIn("256 on their way: 150 ns of CPU for a hop, memcached's way 600.", compare_messages.answer(found))
-        xml.fromstring(compare_messages.picture(found, 2))
+        self.assertTrue(described(compare_messages.picture(found, 2))["charts"][0]["rows"])
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def picture(measured):
     ]
     runs = measured.peak[measured.workers[0]].summary["runs"]
     caption = f"median and range of {runs} run(s), and of the searches; {measured.place}{_doubt(measured, answers)}"
-    return plot.svg(TITLE, caption, [panel for panel in panels if panel.points])
+    return plot.Drawing(TITLE, caption, [panel for panel in panels if panel.points])
 
 
 def _doubt(measured, answers):

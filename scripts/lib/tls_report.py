@@ -174,4 +174,4 @@ def picture(measured, name):
         if points:
             panels.append(plot.Panel(what, "CPU time, × the best other", "", points, from_zero=False, target=TARGET))
     rounds = max(len(runs) for of_case in measured.costs.values() for runs in of_case.values())
-    return plot.svg(f"CPU time of {name} against the best other server", f"median and range of {rounds} round(s)", panels)
+    return plot.Drawing(f"CPU time of {name} against the best other server", f"median and range of {rounds} round(s)", panels)

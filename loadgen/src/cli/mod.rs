@@ -10,6 +10,7 @@ mod import;
 mod live;
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
+mod plot;
 mod target;
 mod tls;
 mod traffic;
@@ -28,6 +29,8 @@ use self::import::IMPORT_HELP;
 pub(crate) use self::import::ImportArgs;
 use self::live::LiveArgs;
 use self::load::{LoadArgs, OutputArgs, SloArgs};
+use self::plot::PLOT_HELP;
+pub(crate) use self::plot::PlotArgs;
 use crate::console;
 use crate::destination::Destination;
 use crate::error::Error;
@@ -101,6 +104,9 @@ pub(crate) enum Command {
     /// Make a file of requests from an access log, or from captured packets
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
+    /// Draw medians and ranges that are described as JSON
+    #[command(after_help = PLOT_HELP)]
+    Plot(PlotArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
     /// Check the loader itself against a server with known behaviour

@@ -6,6 +6,7 @@ mod csv;
 mod echo_server;
 mod env;
 mod import;
+mod plot;
 mod report;
 mod search;
 mod selftest;
@@ -38,6 +39,7 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Compare(args) => compare(args, interrupt),
         Command::Report(args) => report::report(args, interrupt),
         Command::Import(args) => import::import(args, interrupt),
+        Command::Plot(args) => plot::plot(args, interrupt),
         Command::Merge(args) => merge(args, interrupt),
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),

@@ -12,6 +12,7 @@ mod itself;
 mod key_value;
 mod live;
 mod open_loop;
+mod plot;
 mod process;
 mod program;
 mod refusal;

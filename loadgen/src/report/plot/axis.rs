@@ -45,6 +45,12 @@ impl<'a> Ruler<'a> {
                 let step = step(last - first);
                 ((first / step).floor() * step, (last / step).ceil() * step)
             }
+            (Scale::Range, ends) => {
+                let (first, last) = ends.unwrap_or((0.0, 1.0));
+                let last = if last > first { last } else { first + first.abs().max(1.0) / 10.0 };
+                let step = step(last - first);
+                ((first / step).floor() * step, (last / step).ceil() * step)
+            }
             (Scale::Log, ends) => {
                 let (first, last) = ends.unwrap_or((0.0, 1.0));
                 // A line along the very edge would be taken for the edge.
@@ -66,7 +72,7 @@ impl<'a> Ruler<'a> {
     /// The marks in rising order.
     pub(super) fn ticks(&self) -> Vec<Tick> {
         let marked = match self.axis.scale {
-            Scale::Linear => linear_ticks(self.ends),
+            Scale::Linear | Scale::Range => linear_ticks(self.ends),
             Scale::Log => log_ticks(self.ends),
             Scale::Percentile => percentile_ticks(self.ends.1),
             Scale::Category => self.values.clone(),
@@ -95,7 +101,7 @@ impl Unit {
             Self::Nanoseconds => format!("{value} ns"),
             Self::Seconds => format!("{} s", plain(value)),
             Self::Share => percentage(value),
-            Self::Count => plain(value),
+            Self::Count => grouped(&plain(value)),
             Self::PerSecond if value.abs() >= 1e6 => format!("{}M", plain(value / 1e6)),
             Self::PerSecond if value.abs() >= 1e3 => format!("{}k", plain(value / 1e3)),
             Self::PerSecond => plain(value),
@@ -110,6 +116,14 @@ fn plain(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text.replace('-', "\u{2212}") }
 }
 
+/// A number with commas between the thousands.
+fn grouped(number: &str) -> String {
+    let digits = number.find(|character: char| character.is_ascii_digit()).unwrap_or(0);
+    let point = number.find('.').unwrap_or(number.len());
+    let whole = number[digits..point].parse().map_or(number[digits..point].into(), units::grouped);
+    [&number[..digits], &whole, &number[point..]].concat()
+}
+
 fn percentage(share: f64) -> String {
     format!("{} %", plain(share * 100.0))
 }
@@ -117,7 +131,7 @@ fn percentage(share: f64) -> String {
 /// The value on the scale where distances are even; nothing if it is not on it.
 fn even(scale: Scale, value: f64) -> Option<f64> {
     let even = match scale {
-        Scale::Linear | Scale::Category => value,
+        Scale::Linear | Scale::Range | Scale::Category => value,
         Scale::Log => value.log10(),
         Scale::Percentile if (0.0..1.0).contains(&value) => -(1.0 - value).log10(),
         Scale::Percentile => return None,
@@ -187,13 +201,16 @@ mod tests {
 
     #[test]
     fn marks_are_at_places_that_people_choose() {
-        use Scale::{Category, Linear, Log, Percentile};
+        use Scale::{Category, Linear, Log, Percentile, Range};
         for (unit, scale, values, expected) in [
             (Unit::Seconds, Linear, &[-1.0, 9.5][..], "−2 s|0 s|2 s|4 s|6 s|8 s|10 s"),
             (Unit::PerSecond, Linear, &[52_000.0][..], "0|10k|20k|30k|40k|50k|60k"),
             (Unit::Count, Linear, &[0.3][..], "0|0.05|0.1|0.15|0.2|0.25|0.3"),
             (Unit::Count, Linear, &[][..], "0|0.2|0.4|0.6|0.8|1"),
             (Unit::Count, Linear, &[0.0][..], "0|0.2|0.4|0.6|0.8|1"),
+            (Unit::Count, Linear, &[-1e3, 2e3][..], "−1,000|−500|0|500|1,000|1,500|2,000"),
+            (Unit::Count, Range, &[0.98, 1.07][..], "0.98|1|1.02|1.04|1.06|1.08"),
+            (Unit::Count, Range, &[84e3][..], "84,000|86,000|88,000|90,000|92,000|94,000"),
             (Unit::Nanoseconds, Log, &[23_000.0, 180_000.0][..], "20 µs|50 µs|100 µs|200 µs"),
             (Unit::Nanoseconds, Log, &[900.0, 2e7][..], "1 µs|10 µs|100 µs|1 ms|10 ms"),
             (Unit::Nanoseconds, Log, &[1e6][..], "500 µs|1 ms|2 ms"),
@@ -227,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_value_lies_on_its_axis() {
-        for scale in [Scale::Linear, Scale::Log, Scale::Percentile, Scale::Category] {
+        for scale in [Scale::Linear, Scale::Range, Scale::Log, Scale::Percentile, Scale::Category] {
             let axis = Axis::new("", Unit::Count, scale);
             let values = [0.003, 0.5, 0.1, 0.999_99];
             let ruler = Ruler::new(&axis, values.into_iter());

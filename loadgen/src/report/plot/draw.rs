@@ -7,16 +7,16 @@ use super::{Chart, Point, Scale, Series, thinned};
 use crate::record::Verdict;
 use crate::report::markup::escape;
 
-const WIDTH: f64 = 860.0;
+pub(super) const WIDTH: f64 = 860.0;
 const PLOT_HEIGHT: f64 = 340.0;
 /// Beside everything.
-const MARGIN: f64 = 18.0;
-const LINE_HEIGHT: f64 = 18.0;
+pub(super) const MARGIN: f64 = 18.0;
+pub(super) const LINE_HEIGHT: f64 = 18.0;
 const FONT_SIZE: f64 = 13.0;
 /// Width of a character by the font's size: more than most fonts need, so that texts never meet.
 const CHARACTER: f64 = 0.62;
 /// Between the end of an axis and its marks' texts.
-const GAP: f64 = 8.0;
+pub(super) const GAP: f64 = 8.0;
 /// Length of a line in the legend.
 const SWATCH: f64 = 26.0;
 /// A series with at most this many points marks them all, a longer one about a dozen.
@@ -68,13 +68,17 @@ pub(super) fn svg(chart: &Chart) -> String {
         area.series(&mut body, one, index, series.len());
     }
     body += "</g>\n";
-    let height = top + PLOT_HEIGHT + 2.5 * LINE_HEIGHT + MARGIN;
+    document(&chart.title, top + PLOT_HEIGHT + 2.5 * LINE_HEIGHT + MARGIN, &body)
+}
+
+/// A document of this height with these elements.
+pub(super) fn document(title: &str, height: f64, body: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
          width=\"{WIDTH}\" height=\"{height:.0}\" role=\"img\">\n\
          <title>{}</title>\n<style>{}</style>\n\
          <rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n",
-        escape(&chart.title),
+        escape(title),
         style(),
     )
 }
@@ -95,13 +99,15 @@ fn style() -> String {
     }
     format!(
         "text{{font:{FONT_SIZE}px system-ui,sans-serif;fill:#222}}text.title{{font-size:16px;\
-         font-weight:600}}text.muted{{fill:#5c5c5c}}text.suspect{{fill:#8a5a00;font-weight:600}}\
-         text.invalid{{fill:#b3261e;font-weight:600}}.ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
+         font-weight:600}}text.strong{{font-weight:600}}text.muted{{fill:#5c5c5c}}text.suspect{{fill:#8a5a00;font-weight:600}}\
+         text.invalid{{fill:#b3261e;font-weight:600}}text.target{{fill:#b3261e}}\
+         path.target{{stroke:#b3261e;stroke-dasharray:6 4}}.ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
          .axis{{stroke:#8a8a8a}}.line{{fill:none;stroke-width:2;stroke-linejoin:round}}\
          .range{{stroke-width:1.5;fill:none}}{light}.line,.range,.cross{{fill:none}}\
          .cross{{stroke-width:1.8}}.hollow{{fill:#fff;stroke-width:1.8}}.any{{stroke:#222}}\
          @media(prefers-color-scheme:dark){{text{{fill:#e6e6e6}}text.muted{{fill:#a8a8a8}}\
-         text.suspect{{fill:#f0c040}}text.invalid{{fill:#ff8a80}}\
+         text.suspect{{fill:#f0c040}}text.invalid,text.target{{fill:#ff8a80}}\
+         path.target{{stroke:#ff8a80}}\
          .ground{{fill:#16181c}}.grid{{stroke:#30343a}}.axis{{stroke:#777}}{dark}\
          .line,.range,.cross{{fill:none}}.hollow{{fill:#16181c}}.any{{stroke:#e6e6e6}}}}"
     )
@@ -228,7 +234,7 @@ fn path(out: &mut String, positions: &[Option<(f64, f64)>], index: usize) {
 
 /// The mark of a series: circle, square, triangle, diamond in turn. It is hollow for a SUSPECT
 /// point, and for an INVALID one also crossed out. Without a series: a circle of no colour.
-fn mark(out: &mut String, (x, y): (f64, f64), series: Option<usize>, verdict: Verdict) {
+pub(super) fn mark(out: &mut String, (x, y): (f64, f64), series: Option<usize>, verdict: Verdict) {
     let shape = match series.unwrap_or(0) % 4 {
         0 => "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
         1 => "m-3.2-3.2h6.4v6.4h-6.4z",
@@ -244,8 +250,8 @@ fn mark(out: &mut String, (x, y): (f64, f64), series: Option<usize>, verdict: Ve
     }
 }
 
-/// The names of the series beside a piece of their lines, then what the marks of points mean that
-/// are not VALID, and the height at which that ends.
+/// The names of the series beside a piece of their lines, then what the marks mean that are not
+/// VALID; returns the height at which that ends.
 fn legend(out: &mut String, series: &[Series], top: f64) -> f64 {
     let (mut x, mut y) = (MARGIN, top);
     for (index, one) in series.iter().enumerate() {
@@ -259,16 +265,23 @@ fn legend(out: &mut String, series: &[Series], top: f64) -> f64 {
         text(out, "", "start", x + SWATCH + GAP, y, &one.name);
         x += needed + 2.5 * GAP;
     }
-    let shown = |verdict| {
-        let points = series.iter().flat_map(|one| &one.points);
-        points.filter(|point| point.y.is_finite()).any(|point| point.verdict == verdict)
-    };
-    x = MARGIN;
+    let points = series.iter().flat_map(|one| &one.points).filter(|point| point.y.is_finite());
+    meanings(out, points.map(|point| point.verdict), y)
+}
+
+/// What the marks mean that are not VALID, below this height; returns the height at which it ends.
+pub(super) fn meanings(
+    out: &mut String,
+    verdicts: impl Iterator<Item = Verdict>,
+    above: f64,
+) -> f64 {
+    let shown: Vec<Verdict> = verdicts.collect();
+    let (mut x, mut y) = (MARGIN, above);
     for (verdict, meaning) in [
         (Verdict::Suspect, "hollow: SUSPECT, may be distorted"),
         (Verdict::Invalid, "crossed out: INVALID, do not use"),
     ] {
-        if shown(verdict) {
+        if shown.contains(&verdict) {
             y += if x > MARGIN { 0.0 } else { 1.2 * LINE_HEIGHT };
             mark(out, (x + SWATCH / 2.0, y - 4.5), None, verdict);
             text(out, class_of(verdict), "start", x + SWATCH + GAP, y, meaning);
@@ -278,7 +291,7 @@ fn legend(out: &mut String, series: &[Series], top: f64) -> f64 {
     y
 }
 
-fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
+pub(super) fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     let _ = writeln!(
         out,
         r#"<path class="{class}" d="M{:.1} {:.1}L{:.1} {:.1}"/>"#,
@@ -286,7 +299,7 @@ fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     );
 }
 
-fn text(out: &mut String, class: &str, anchor: &str, x: f64, y: f64, text: &str) {
+pub(super) fn text(out: &mut String, class: &str, anchor: &str, x: f64, y: f64, text: &str) {
     let class = if class.is_empty() { String::new() } else { format!(r#" class="{class}""#) };
     let text = escape(text);
     let _ =
@@ -294,12 +307,12 @@ fn text(out: &mut String, class: &str, anchor: &str, x: f64, y: f64, text: &str)
 }
 
 /// How wide a text is at most.
-fn width(text: &str) -> f64 {
+pub(super) fn width(text: &str) -> f64 {
     text.chars().count() as f64 * FONT_SIZE * CHARACTER
 }
 
 /// The words in lines that are no wider than this.
-fn wrapped(text: &str, widest: f64) -> Vec<String> {
+pub(super) fn wrapped(text: &str, widest: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -6,6 +6,9 @@
 mod axis;
 pub(crate) mod charts;
 mod draw;
+mod rows;
+
+pub(crate) use self::rows::Picture;
 
 use crate::record::Verdict;
 
@@ -61,6 +64,8 @@ pub(crate) enum Unit {
 pub(crate) enum Scale {
     /// From zero, or from below it if there are values.
     Linear,
+    /// From the smallest value to the largest.
+    Range,
     /// Values that are not positive are left out.
     Log,
     /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 is off the scale.
