@@ -255,7 +255,7 @@ mod tests {
             (&chart("", ""), "chart \"<a & b>\" has no \"rows\""),
             (&chart("", &ROW.replace("0.9", "1.2")), "the median 1.1 is not in from 1.2 to 1.25"),
             (&chart(r#", "colour": "red""#, ROW), "unknown field `colour`"),
-            ("{", "EOF while parsing"),
+            ("{", "key must be a string"),
         ] {
             let found = picture(charts).unwrap_err();
             assert!(found.contains(complaint), "{found}");
