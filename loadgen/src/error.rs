@@ -108,6 +108,13 @@ pub(crate) enum Error {
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 
+    #[error(
+        "write the manual pages to {}: {source}; name a directory with free space that you may \
+         write to",
+        path.display()
+    )]
+    ManPages { path: PathBuf, source: io::Error },
+
     #[error("{operation} {}: {source}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
 

@@ -5,6 +5,7 @@
 //! `usage_error` has the texts for words that cannot be read.
 
 mod ab;
+mod documents;
 mod http;
 mod import;
 mod live;
@@ -25,6 +26,8 @@ use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
 
 use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
+use self::documents::{COMPLETIONS_HELP, MAN_HELP};
+pub(crate) use self::documents::{CompletionsArgs, ManArgs};
 use self::import::IMPORT_HELP;
 pub(crate) use self::import::ImportArgs;
 use self::live::LiveArgs;
@@ -54,7 +57,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(
     name = "loadgen",
-    version,
+    version = env!("VERSION_WITH_COMMIT"),
     about = "Loads a server, measures its latency, and reports whether the result is valid",
     after_help = EXAMPLES,
     arg_required_else_help = true,
@@ -115,6 +118,17 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Print the facts about this machine, and reasons not to measure on it
     Env(EnvArgs),
+    /// Print a script with which a shell completes the commands and flags of loadgen
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages of all commands into a directory
+    #[command(after_help = MAN_HELP)]
+    Man(ManArgs),
+}
+
+/// The commands and their flags.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// The flags of `loadgen run` that its help has first, in this order.
@@ -170,7 +184,7 @@ pub(crate) fn parse(
             }
             _ => {
                 let name = words.get(1).and_then(|word| word.to_str());
-                let command = name.filter(|name| Cli::command().find_subcommand(name).is_some());
+                let command = name.filter(|name| definition().find_subcommand(name).is_some());
                 Err(Error::Usage(usage_error::line(&error, &words, command)))
             }
         },
@@ -444,7 +458,7 @@ mod tests {
 
     #[test]
     fn the_flag_definitions_are_consistent() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod ab;
 mod calibrate;
 mod csv;
+mod documents;
 mod echo_server;
 mod env;
 mod import;
@@ -44,6 +45,8 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),
         Command::Env(args) => env::env(args, interrupt),
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(args),
     }
 }
 

@@ -4,6 +4,7 @@ mod ab;
 mod causes;
 mod connections;
 mod destinations;
+mod documents;
 mod failure;
 mod http;
 mod http_servers;

@@ -4,18 +4,25 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use super::completions::Completions;
 use super::config_file::{CheckConfig, Configuration, Refusal};
 use super::ctl::Ctl;
 use super::flags::Serve;
+use super::man_pages::ManPages;
 use super::top::Top;
 use super::usage_error::in_one_line;
 use super::{exit_code, print_error, written};
 
 /// An event-driven TCP server, one core per shard.
 #[derive(Parser)]
-#[command(name = "evshard", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "evshard",
+    version = env!("VERSION_WITH_COMMIT"),
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,7 +36,7 @@ Examples:
   evshard serve
   evshard serve --listen 0.0.0.0:7000 --listen unix:/run/echo.sock --workers 2
   evshard serve --admin 127.0.0.1:9100 --idle-timeout 60s --max-connections 10000
-  evshard serve --config /etc/evshard.toml --log-level debug
+  evshard serve --config /etc/evshard/evshard.toml --log-level debug
   evshard serve --listen tls:0.0.0.0:7443 --tls-cert server.pem --tls-key server.key
   evshard serve --upgrade-from /run/evshard.upgrade     take over from a running server
   taskset -c 0 evshard serve --listen 127.0.0.1:0 --workers 1
@@ -47,7 +54,23 @@ effect.")]
     /// Check a configuration file of `serve`, and report all its errors. One with errors ends with
     /// status 2.
     CheckConfig(CheckConfig),
+    /// Print a script with which a shell completes the commands and flags of evshard.
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(Completions),
+    /// Write the manual pages of all commands into a directory.
+    #[command(name = "man", after_help = MAN_HELP)]
+    ManPages(ManPages),
 }
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  evshard completions bash > ~/.local/share/bash-completion/completions/evshard
+  evshard completions zsh > ~/.zfunc/_evshard          a directory of $fpath
+  evshard completions fish > ~/.config/fish/completions/evshard.fish";
+
+const MAN_HELP: &str = "\
+Example:
+  evshard man ~/.local/share/man/man1 && man evshard-serve";
 
 /// What to do, with all that it needs.
 pub(crate) enum Action {
@@ -55,6 +78,13 @@ pub(crate) enum Action {
     Top(Top),
     Ctl(Ctl),
     CheckConfig(CheckConfig),
+    Completions(Completions),
+    ManPages(ManPages),
+}
+
+/// The commands and their flags.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// What to do, or the exit code.
@@ -91,6 +121,8 @@ fn parse_from(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Resul
         Command::Top(top) => Action::Top(top),
         Command::Ctl(ctl) => Action::Ctl(ctl),
         Command::CheckConfig(check) => Action::CheckConfig(check),
+        Command::Completions(completions) => Action::Completions(completions),
+        Command::ManPages(pages) => Action::ManPages(pages),
     })
 }
 
@@ -104,8 +136,8 @@ fn complaint(refusal: &Refusal) -> String {
         return error.render().to_string();
     }
     let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
-    let verb = verb.as_deref().filter(|verb| matches!(*verb, "top" | "ctl" | "check-config"));
-    let verb = verb.unwrap_or("serve");
+    let verb = verb.filter(|verb| definition().find_subcommand(verb).is_some());
+    let verb = verb.as_deref().unwrap_or("serve");
     format!("evshard: {}; see `evshard {verb} --help`\n", in_one_line(error))
 }
 
@@ -113,7 +145,6 @@ fn complaint(refusal: &Refusal) -> String {
 mod tests {
     use std::time::Instant;
 
-    use clap::CommandFactory;
     use proptest::prelude::*;
 
     use super::*;

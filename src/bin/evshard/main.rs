@@ -2,11 +2,13 @@
 
 mod admin_client;
 mod cli;
+mod completions;
 mod config_file;
 mod ctl;
 mod flag_values;
 mod flags;
 mod logger;
+mod man_pages;
 mod output_queue;
 mod reload;
 mod serve;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
             Ok(text) => print(&text).map_err(Into::into),
             Err(refusal) => return cli::refuse(&refusal),
         },
+        Action::Completions(completions) => print(&completions.script()).map_err(Into::into),
+        Action::ManPages(pages) => pages.write().map_err(Into::into),
     };
     exit_code(done)
 }

@@ -56,10 +56,12 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 16] = [
     "apache2",
+    "bash",
     "caddy",
     "chromium",
+    "git",
     "haproxy",
     "memcached",
     "nginx",
