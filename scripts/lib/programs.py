@@ -18,7 +18,8 @@ C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 C_LIBRARIES = ("-lm",)
 DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git", "prlimit": "util-linux",
                    "wrk": "wrk", "openssl": "openssl", "nginx": "nginx-light", "redis-server": "redis-server",
-                   "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark"}
+                   "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark",
+                   "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux"}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ fn unexplained(manifest: &str) -> impl Iterator<Item = &str> {
 
 /// What the loader's manifest and sources use of the server's crate.
 fn shared_with_the_server(manifest: &str, all: &[Source]) -> Vec<String> {
-    let depends = manifest.contains("evshard");
+    let names_it = |line: &str| line.starts_with("evshard") || line.contains("\"evshard\"");
+    let depends = manifest.lines().any(names_it);
     let of_manifest =
         depends.then(|| "loadgen/Cargo.toml: loadgen must not depend on evshard".to_owned());
     let uses =
@@ -89,7 +90,9 @@ f = \"1\"
             shared_with_the_server(manifest, &[source("loadgen/src/a.rs", text)]).len()
         };
         assert_eq!(complaints("[dependencies]", "use crate::wire;"), 0);
+        assert_eq!(complaints("name = \"evshard-loadgen\"", ""), 0);
         assert_eq!(complaints("evshard = { path = \"..\" }", ""), 1);
+        assert_eq!(complaints("[dependencies]\nserver = { package = \"evshard\" }", ""), 1);
         assert_eq!(complaints("", "use evshard::EventBase;"), 1);
         assert_eq!(complaints("", "#[path = \"../../src/error.rs\"]\nmod error;"), 1);
     }
