@@ -72,6 +72,13 @@ else
     echo "skipped: shellcheck is not installed"
 fi
 
+step "Kubernetes: schemas, and what the files say of each other"
+if python3 -c 'import kubernetes_validate' 2>/dev/null; then
+    ./scripts/kubernetes.sh
+else
+    echo "skipped: the Python package kubernetes-validate is not installed"
+fi
+
 step "smoke: buffers against libevent's"
 ./scripts/fuzz_buffer.sh --quick
 
