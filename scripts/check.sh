@@ -72,6 +72,9 @@ else
     echo "skipped: shellcheck is not installed"
 fi
 
+step "the book: its links"
+./scripts/book.sh
+
 step "Kubernetes: schemas, and what the files say of each other"
 if python3 -c 'import kubernetes_validate' 2>/dev/null; then
     ./scripts/kubernetes.sh

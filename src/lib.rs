@@ -140,7 +140,9 @@ pub use rate_limit::{RateLimit, RateLimitError};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The code of the guide, too.
+/// The code of the guides, too.
 #[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../docs/GUIDE.md")]
 #[doc = include_str!("../docs/SERVICE.md")]
-struct ServiceGuide;
+#[doc = include_str!("../docs/LIBEVENT.md")]
+struct Guides;
