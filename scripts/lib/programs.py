@@ -19,7 +19,8 @@ C_LIBRARIES = ("-lm",)
 DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git", "prlimit": "util-linux",
                    "wrk": "wrk", "openssl": "openssl", "nginx": "nginx-light", "redis-server": "redis-server",
                    "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark",
-                   "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux"}
+                   "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux",
+                   "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin"}
 
 
 @dataclass(frozen=True)

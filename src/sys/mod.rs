@@ -39,7 +39,7 @@ fn check<T: PartialEq + From<i8>>(result: T) -> std::io::Result<T> {
 /// A duration as the kernel takes it, saturated at the kernel's maximum.
 fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
-        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
     }
 }
