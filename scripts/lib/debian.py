@@ -7,7 +7,7 @@ import child
 import cli
 import package_files
 from child import Failure, run_main
-from programs import Programs, require
+from programs import Programs, enter_root, require
 
 SCRIPT = "scripts/debian.sh"
 MAINTAINER = "The evshard developers <evshard@example.org>"
@@ -55,6 +55,8 @@ def main():
     """Build both packages, and print their paths."""
     args = parse_arguments()
     require_tools()
+    enter_root()
+    package_files.name_this_commit()
     for package in build(Programs(), args.revision, args.out, args.maintainer):
         print(package)
 

@@ -89,6 +89,7 @@ def main():
     args = parse_arguments()
     enter_root()
     require("ldd", "readelf")
+    package_files.name_this_commit()
     build(target(), args.out)
     for name in PROGRAMS:
         check_static(args.out / name)
