@@ -33,6 +33,11 @@ def count(text):
     return _whole_number(text, 1)
 
 
+def folder(text):
+    """A folder that may not exist. Its path is complete, because scripts change to the repository root."""
+    return Path(text).absolute()
+
+
 def core(text):
     """A core number, from 0."""
     return _whole_number(text, 0)

@@ -26,7 +26,7 @@ def parse_arguments():
     parser.add_argument("--revision", default="1", metavar="N", help="Debian's revision of this version (default 1)")
     parser.add_argument("--maintainer", default=MAINTAINER, metavar="NAME",
                         help="who is responsible for the packages, with an address")
-    parser.add_argument("--out", type=Path, default=Path("target/debian"), metavar="DIR",
+    parser.add_argument("--out", type=cli.folder, default=Path("target/debian"), metavar="DIR",
                         help="folder for the packages (default target/debian)")
     return parser.parse_args()
 

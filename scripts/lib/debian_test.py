@@ -42,11 +42,12 @@ def parse_arguments():
     """The command line of debian_test.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Builds the Debian packages in two revisions, without optimisation. In a new Debian system in a temporary folder it installs the first,\n"
-        "runs the server by the command line of its unit, sends it a line, and loads it by loadgen. Then it changes the\n"
-        "configuration, upgrades, and checks that the change is kept. At last it removes and purges both packages, and\n"
-        "checks that nothing is left. It takes some minutes. It needs root, cargo-deb, and the Debian packages dpkg-dev\n"
-        "and mmdebstrap. With lintian, it also fails for errors that lintian finds.",
+        "Builds the Debian packages in two revisions, without optimisation. In a new Debian system in a temporary\n"
+        "folder it installs the first, runs the server by the command line of its unit, sends it a line, and loads it\n"
+        "by loadgen. Then it changes the configuration, upgrades, and checks that the change is kept. At last it\n"
+        "removes and purges both packages, and checks that nothing is left. It takes some minutes. It needs root,\n"
+        "cargo-deb, and the Debian packages dpkg-dev and mmdebstrap. With lintian, it also fails for errors that\n"
+        "lintian finds.",
         SCRIPT,
         builds=False,
     )

@@ -33,7 +33,7 @@ def parse_arguments():
         f"{SCRIPT} --out /tmp/evshard",
         builds=False,
     )
-    parser.add_argument("--out", type=Path, default=Path("target/static"), metavar="DIR",
+    parser.add_argument("--out", type=cli.folder, default=Path("target/static"), metavar="DIR",
                         help="folder for the programs and their licences (default target/static)")
     return parser.parse_args()
 
