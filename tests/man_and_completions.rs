@@ -41,6 +41,8 @@ fn each_command_has_a_manual_page() {
     assert!(output.status.success(), "{output:?}");
     for (name, text) in [
         ("evshard", "evshard\\-serve(1)"),
+        ("evshard-serve", ".nf\n  evshard serve\n"),
+        ("evshard-serve", "\n.fi\n\nStandard output begins"),
         ("evshard-serve", "\\-\\-max\\-connections\\-per\\-source"),
         ("evshard-top", "\\-\\-interval"),
         ("evshard-ctl", "evshard\\-ctl\\-reload(1)"),

@@ -47,7 +47,8 @@ fn each_command_has_a_manual_page() {
         let page = fs::read_to_string(path.join(format!("loadgen-{name}.1"))).unwrap();
         assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}: {page}");
     }
-    assert!(fs::read_to_string(path.join("loadgen.1")).unwrap().contains("loadgen\\-run(1)"));
+    let page = fs::read_to_string(path.join("loadgen.1")).unwrap();
+    assert!(page.contains("loadgen\\-run(1)") && page.contains(".nf\n  loadgen run "), "{page}");
 }
 
 #[test]
