@@ -7,10 +7,10 @@ use clap::Args;
 use super::target::NamedTarget;
 use crate::error::Error;
 use crate::wire::http::{
-    Body, BodyExpectation, DataFile, ExpectedStatuses, HttpOptions, HttpSpec, Method, Order,
-    RequestFile, RequestSpec, Requests, header, path,
+    Body, BodyExpectation, DataFile, ExpectedStatuses, HttpOptions, HttpSpec, Method, RequestFile,
+    RequestSpec, Requests, header, path,
 };
-use crate::wire::{Protocol, Verify};
+use crate::wire::{Order, Protocol, Verify};
 
 /// The requests of HTTP, and what replies must be.
 #[derive(Debug, Clone, Args)]

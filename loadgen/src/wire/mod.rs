@@ -12,6 +12,7 @@
 //!     Mismatch                 the first byte that is wrong
 //!   http                     HTTP requests, and replies that are not known beforehand
 //!   key_value                commands of Redis and memcached with keys, and their replies
+//!   Order                    how connections choose among the requests of a file
 //!   RequestsInFlight         those of a connection that are made: to be sent, to be answered
 //! ```
 //!
@@ -24,6 +25,7 @@ mod framing;
 pub(crate) mod http;
 mod key_value;
 mod mismatch;
+mod order;
 mod payload;
 mod reply;
 mod requests_in_flight;
@@ -41,6 +43,7 @@ pub(crate) use self::key_value::{
     Preload, STAMP_BYTES, Setup, SetupExchange,
 };
 pub(crate) use self::mismatch::Mismatch;
+pub(crate) use self::order::Order;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
 #[cfg(test)]
 pub(crate) use self::reply::ErrorWord;

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};
 use crate::slo;
-use crate::wire::http::Order;
+use crate::wire::Order;
 
 /// Most confirmations.
 const CONFIRMATIONS_MAX: u32 = 1_000;

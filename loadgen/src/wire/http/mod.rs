@@ -5,7 +5,6 @@
 //! HttpOptions       the options: requests, order, data, what replies must be
 //!   RequestFile       requests, one on each line
 //!   DataFile          values for their placeholders
-//!   Order             how connections choose among them
 //! HttpSpec          the same, checked and prepared
 //!   Template          the bytes of a request, with places for the values of a row
 //! HttpTraffic       what all connections share
@@ -25,7 +24,6 @@ mod body_expectation;
 mod data_file;
 mod exchange;
 mod head;
-mod order;
 mod quote;
 mod reply_decoder;
 mod request;
@@ -38,7 +36,6 @@ mod traffic;
 pub(crate) use self::body_expectation::BodyExpectation;
 pub(crate) use self::data_file::DataFile;
 pub(super) use self::exchange::HttpExchange;
-pub(crate) use self::order::Order;
 pub(crate) use self::request::{Body, Method, RequestSpec, header, path};
 pub(crate) use self::request_file::RequestFile;
 pub(crate) use self::spec::{HttpOptions, HttpSpec, Requests};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::order::Order;
 use super::super::spec::Verify;
 use super::body_expectation::BodyExpectation;
 use super::data_file::DataFile;
-use super::order::Order;
 use super::request::RequestSpec;
 use super::request_file::RequestFile;
 use super::statuses::ExpectedStatuses;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::order::{Chooser, Order, Turn};
 use super::body_check::References;
 use super::data_file::DataFile;
-use super::order::{Chooser, Order, Turn};
 use super::reply_decoder::Rules;
 use super::spec::{HttpSpec, PreparedRequest};
 use crate::schedule::random;

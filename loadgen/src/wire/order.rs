@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::super::key_value::{KeyDistribution, KeySampler};
+use super::key_value::{KeyDistribution, KeySampler};
 use crate::schedule::random;
 
 /// How connections choose among requests or rows.
@@ -121,7 +121,7 @@ impl Chooser {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::key_value::tests::chi_square;
+    use super::super::key_value::tests::chi_square;
     use super::*;
 
     /// How often each of these was chosen by three connections.
