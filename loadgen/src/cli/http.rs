@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::load::TrafficArgs;
 use super::target::NamedTarget;
 use crate::error::Error;
 use crate::wire::http::{
     Body, BodyExpectation, DataFile, ExpectedStatuses, HttpOptions, HttpSpec, Method, RequestFile,
     RequestSpec, Requests, header, path,
 };
-use crate::wire::{Order, Protocol, Verify};
+use crate::wire::{Order, Protocol};
 
 /// The requests of HTTP, and what replies must be.
 #[derive(Debug, Clone, Args)]
@@ -41,17 +42,6 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "FILE", value_parser = RequestFile::read_shared,
         conflicts_with_all = ["http_path", "http_method", "http_body", "http_chunked"])]
     pub(crate) requests: Option<Arc<RequestFile>>,
-
-    /// How connections choose among the requests of a file: sequential (all together, one after
-    /// the other), timed (the same, each at its time in the file, once), random, weighted,
-    /// zipf:EXPONENT (the first ones most often) [default: weighted if the file has weights,
-    /// otherwise sequential]
-    #[arg(long, value_name = "ORDER", requires = "requests")]
-    pub(crate) order: Option<Order>,
-
-    /// How many times as fast --order timed is as the file [default: 1]
-    #[arg(long, value_name = "FACTOR", value_parser = speed)]
-    pub(crate) speed: Option<f64>,
 
     /// Values for {placeholders} in paths, headers and bodies: a .csv file with a line of names, or
     /// a .jsonl file with an object on each line. {{name}} stands for the text {name}
@@ -96,7 +86,7 @@ impl HttpArgs {
         self,
         protocol: Protocol,
         named: &NamedTarget,
-        verify: Option<Verify>,
+        traffic: &TrafficArgs,
         connections: u32,
     ) -> Result<Option<Arc<HttpSpec>>, Error> {
         if protocol != Protocol::Http {
@@ -133,10 +123,10 @@ impl HttpArgs {
             requests,
             headers: self.http_header,
             statuses: self.expect_status.unwrap_or_default(),
-            order: self.order,
+            order: traffic.order,
             data: self.data,
             data_order: self.data_order.unwrap_or_default(),
-            verify,
+            verify: traffic.verify,
             expect_body: self.expect_body,
             connections,
         };
@@ -154,12 +144,6 @@ fn http_path(requested: Option<String>, named: &NamedTarget) -> Result<String, E
         (None, Some(path)) => Ok(path.clone()),
         (None, None) => Ok("/".to_owned()),
     }
-}
-
-/// A factor of `--speed`.
-fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().ok().filter(|speed| (1e-3..=1e6).contains(speed));
-    speed.ok_or(format!("'{text}' is no speed; write a factor from 0.001 to 1000000, such as 2"))
 }
 
 fn usage<T>(text: String) -> Result<T, Error> {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Arg, Args, Command};
 
@@ -13,7 +14,8 @@ use crate::options::{MetricsAddress, Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
 use crate::wire::{
-    CommandFile, Credentials, KeyCount, KeyDistribution, KeyPrefix, Mix, Protocol, Sizes, Verify,
+    CommandFile, Credentials, KeyCount, KeyDistribution, KeyPrefix, Mix, Order, Protocol, Sizes,
+    Verify,
 };
 
 /// The load and the server: typed flags, not yet checked against each other.
@@ -126,6 +128,17 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "BYTES")]
     pub(crate) size: Option<Sizes>,
 
+    /// How connections choose among the requests of --requests or the commands of --commands:
+    /// sequential (all together, one after the other), timed (the same, each at its time in the
+    /// file, once), random, weighted, zipf:EXPONENT (the first ones most often) [default: weighted
+    /// for commands, and for requests with weights; otherwise sequential]
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) order: Option<Order>,
+
+    /// How many times as fast --order timed is as the file [default: 1]
+    #[arg(long, value_name = "FACTOR", value_parser = speed)]
+    pub(crate) speed: Option<f64>,
+
     /// Maximum number of requests outstanding per connection [default: 1 in a closed loop or with
     /// http, otherwise 1024]
     #[arg(long, value_name = "D")]
@@ -139,6 +152,12 @@ pub(crate) struct TrafficArgs {
     pub(crate) verify: Option<Verify>,
 }
 
+/// A factor of `--speed`.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (1e-3..=1e6).contains(speed));
+    speed.ok_or(format!("'{text}' is no speed; write a factor from 0.001 to 1000000, such as 2"))
+}
+
 /// The keys and commands of Redis and memcached.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct KeyValueArgs {
@@ -149,10 +168,12 @@ pub(crate) struct KeyValueArgs {
     pub(crate) mix: Option<Mix>,
 
     /// Any commands instead of a mix, one on each line of this file, with its weight before it:
-    /// '9 HGET __key__ name'. __key__ and __data__ stand for a key and a value. Replies are read,
+    /// '9 HGET __key__ name'. __key__ and __data__ stand for a key and a value. Or as JSON, with
+    /// the time for --order timed: {"at":0.25,"command":["SET","key","value"]}. Replies are read,
     /// and errors counted, but values are not verified
-    #[arg(long, value_name = "FILE", value_parser = CommandFile::read, conflicts_with = "mix")]
-    pub(crate) commands: Option<CommandFile>,
+    #[arg(long, value_name = "FILE", value_parser = CommandFile::read_shared,
+        conflicts_with = "mix")]
+    pub(crate) commands: Option<Arc<CommandFile>>,
 
     /// Number of keys: 1000, 100k, 1M. Verified reads take 16 bytes of the loader's memory for each
     /// [default: 100k]

@@ -68,7 +68,7 @@ impl Options {
         let LoadArgs { target, shape, traffic, http, key_value, connections: over, .. } = args;
         let LoadArgs { tls, loader, server, .. } = args;
         let named = target::parse(&target).map_err(Error::Usage)?;
-        let (requested_pipeline, speed) = (traffic.pipeline, http.speed);
+        let (requested_pipeline, speed) = (traffic.pipeline, traffic.speed);
         let connections = at_least_one("--connections", over.connections, u32::MAX)?;
         let traffic = traffic::traffic(traffic, http, key_value, &named, connections)?;
         let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
@@ -166,12 +166,16 @@ impl Options {
 
 /// The times of the requests, if they have some, at this speed.
 fn times(speed: Option<f64>, traffic: &TrafficSpec) -> Result<Option<Times>, Error> {
-    match traffic.http.as_ref().and_then(|http| http.times_ns()) {
-        Some(times_ns) => Ok(Some(Times::new(times_ns, speed.unwrap_or(1.0)))),
-        None if speed.is_some() => {
+    let speed_up = speed.unwrap_or(1.0);
+    let of_requests = traffic.http.as_ref().and_then(|http| http.times_ns());
+    let of_commands = traffic.key_value.as_ref().and_then(|key_value| key_value.times_ns());
+    match (of_requests, of_commands) {
+        (Some(times_ns), _) => Ok(Some(Times::new(times_ns, speed_up))),
+        (None, Some(times_ns)) => Ok(Some(Times::new(times_ns, speed_up))),
+        (None, None) if speed.is_some() => {
             usage("--speed has no effect without --order timed; leave it out, or use --rate")
         }
-        None => Ok(None),
+        (None, None) => Ok(None),
     }
 }
 

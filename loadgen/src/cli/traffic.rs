@@ -5,7 +5,9 @@ use super::http::HttpArgs;
 use super::load::{KeyValueArgs, TrafficArgs};
 use super::target::NamedTarget;
 use crate::error::Error;
-use crate::wire::{Commands, KeyValueSpec, Protocol, STAMP_BYTES, Setup, TrafficSpec, Verify};
+use crate::wire::{
+    Commands, KeyValueSpec, Order, Protocol, STAMP_BYTES, Setup, TrafficSpec, Verify,
+};
 
 /// The traffic of a run over `connections` connections against `named`.
 pub(super) fn traffic(
@@ -17,6 +19,12 @@ pub(super) fn traffic(
 ) -> Result<TrafficSpec, Error> {
     let protocol = protocol(args.protocol, named, key_value.given().is_some())?;
     expect_effects(&args, protocol)?;
+    if let (Some(order), None, None) = (args.order, &http.requests, &key_value.commands) {
+        return usage(format!(
+            "--order {order} is for the requests of a file; give one with --requests or \
+             --commands, or leave --order out"
+        ));
+    }
     let setup = setup(&key_value, protocol)?;
     let expects_body = http.expect_body.is_some();
     let verify = match verify(&args, key_value.commands.is_some())? {
@@ -26,10 +34,10 @@ pub(super) fn traffic(
     Ok(TrafficSpec {
         protocol,
         setup,
+        http: http.spec(protocol, named, &args, connections)?,
         key_value: key_value_spec(key_value, &args, protocol, connections)?,
         sizes: args.size.unwrap_or_default(),
         verify,
-        http: http.spec(protocol, named, args.verify, connections)?,
     })
 }
 
@@ -108,8 +116,12 @@ fn key_value_spec(
     let commands = match args.commands {
         None => Commands::Mix(args.mix.unwrap_or_default()),
         Some(file) => {
+            let order = traffic.order.unwrap_or(Order::Weighted);
             file.fits(protocol).map_err(Error::Usage)?;
-            Commands::File(file)
+            if traffic.order.is_some() {
+                file.expect_usable(order).map_err(Error::Usage)?;
+            }
+            Commands::File { file, order }
         }
     };
     Ok(Some(KeyValueSpec {
@@ -225,5 +237,19 @@ mod tests {
         ] {
             assert!(options(flags).is_ok(), "{flags}");
         }
+    }
+
+    #[test]
+    fn an_order_that_the_commands_cannot_have_is_refused() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("commands");
+        std::fs::write(&path, "GET a\n2 GET b\n").unwrap();
+        let of_order = |order: &str| {
+            refusal(&format!("redis://a --commands {} --order {order}", path.display()))
+        };
+        assert!(of_order("timed").contains("line 1 of the commands has no time"));
+        assert!(of_order("sequential").contains("line 2 of the commands has a weight"));
+        let said = refusal("redis://a --mix get --order sequential");
+        assert!(said.contains("give one with --requests or --commands"), "{said}");
     }
 }

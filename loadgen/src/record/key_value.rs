@@ -24,6 +24,10 @@ pub(crate) struct KeyValueArgsRecord {
     pub(crate) mix: Option<String>,
     /// The file of the commands.
     pub(crate) commands: Option<String>,
+    /// How connections choose among them: "weighted", "sequential", "timed", "random",
+    /// "zipf:EXPONENT"; nothing with a mix.
+    #[serde(default)]
+    pub(crate) order: Option<String>,
     /// Whether every key is written before the load.
     pub(crate) preload: bool,
 }
@@ -32,15 +36,16 @@ impl KeyValueArgsRecord {
     /// The keys and commands of these options; nothing for other protocols.
     pub(crate) fn of(options: &Options) -> Option<Self> {
         let spec = options.traffic.key_value.as_ref()?;
-        let (mix, commands) = match &spec.commands {
+        let (mix, file) = match &spec.commands {
             Commands::Mix(mix) => (Some(mix.to_string()), None),
-            Commands::File(file) => (None, Some(file.path().display().to_string())),
+            Commands::File { file, order } => (None, Some((file, order))),
         };
         Some(Self {
             keys: spec.keys.get(),
             key_dist: spec.distribution.to_string(),
             mix,
-            commands,
+            commands: file.map(|(file, _)| file.path().display().to_string()),
+            order: file.map(|(_, order)| order.to_string()),
             preload: spec.preload,
         })
     }
@@ -96,19 +101,19 @@ pub(crate) struct ErrorRecord {
 /// The counts of a thread while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct KeyValueCounts {
-    /// Replies by number of the command.
+    /// Replies by number of the command's name.
     commands: Vec<u64>,
     counts: KeyValueRecord,
 }
 
 impl KeyValueCounts {
-    /// Counts the reply to command number `command`.
-    pub(crate) fn add(&mut self, command: u16, outcome: &Outcome) {
-        let command = usize::from(command);
-        if self.commands.len() <= command {
-            self.commands.resize(command + 1, 0);
+    /// Counts the reply to a command whose name has this number.
+    pub(crate) fn add(&mut self, name: u16, outcome: &Outcome) {
+        let name = usize::from(name);
+        if self.commands.len() <= name {
+            self.commands.resize(name + 1, 0);
         }
-        self.commands[command] += 1;
+        self.commands[name] += 1;
         let counts = &mut self.counts;
         match outcome {
             Outcome::Done => {}

@@ -24,6 +24,7 @@ mod frame;
 mod framing;
 pub(crate) mod http;
 mod key_value;
+mod lines;
 mod mismatch;
 mod order;
 mod payload;

@@ -14,8 +14,8 @@ pub(crate) enum Reply {
     Unexpected { status: Option<u16>, quote: Option<Box<UnexpectedReply>> },
     /// The status is expected, but the body is not that of the run's first reply with this status.
     BodyChanged { status: u16, change: Box<Mismatch> },
-    /// The reply of Redis or memcached to a command with a key, by the number of the command.
-    Command { command: u16, outcome: Outcome },
+    /// The reply of Redis or memcached to a command with a key, by the number of its name.
+    Command { name: u16, outcome: Outcome },
 }
 
 impl Reply {

@@ -51,7 +51,7 @@ impl TryFrom<SearchArgs> for SearchPlan {
         if args.load.shape.rate.is_some() {
             return usage("--rate: a search chooses the rate; bound it with --from and --to");
         }
-        if args.load.http.order == Some(Order::Timed) {
+        if args.load.traffic.order == Some(Order::Timed) {
             return usage("--order timed: a search chooses the rate; use another order");
         }
         let to = args.to.unwrap_or(Rate::per_s(f64::MAX));

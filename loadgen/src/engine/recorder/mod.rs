@@ -292,8 +292,8 @@ impl Recorder {
         match reply {
             Reply::Right { .. } => self.completed(request, reply_ns),
             Reply::Unexpected { quote, .. } => self.unexpected(request, quote, reply_ns),
-            Reply::Command { command, outcome } => {
-                self.key_value.add(command, &outcome);
+            Reply::Command { name, outcome } => {
+                self.key_value.add(name, &outcome);
                 match outcome {
                     Outcome::Done | Outcome::Hit { .. } | Outcome::Miss { .. } => {
                         self.completed(request, reply_ns);

@@ -10,23 +10,13 @@
 //! A line that begins with `/` is the path of a `GET`. Any other is a JSON object.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::lines::{self, BYTES_MAX, REQUESTS_MAX};
 use super::request::{Body, Method, RequestSpec, header, path};
-
-/// Most requests of a file.
-const REQUESTS_MAX: usize = 1_000_000;
-
-/// Latest time of a request: a year, as the longest run.
-const AT_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// Most bytes of all bodies together: they stay in memory.
-const BODIES_BYTES_MAX: usize = 1 << 30;
 
 /// The requests of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +61,7 @@ impl RequestFile {
     }
 
     fn read(name: &str) -> Result<Self, String> {
-        let text = fs::read_to_string(name)
-            .map_err(|error| format!("read {name}: {error}; name a file of requests"))?;
+        let text = lines::read(name, "a file of requests")?;
         let requests = parse(&text, Path::new(name))
             .map_err(|(line, why)| format!("{name}, line {line}: {why}"))?;
         let bytes = requests.iter().filter_map(|(_, request)| request.body.as_ref());
@@ -83,7 +72,7 @@ impl RequestFile {
                 "{name} has {count} requests; at most {REQUESTS_MAX} are possible, and --data \
                  FILE has values for many more"
             )),
-            _ if bytes > BODIES_BYTES_MAX => {
+            _ if bytes > BYTES_MAX => {
                 Err(format!("{name}: its bodies have {bytes} bytes; at most 1GiB is possible"))
             }
             _ => Ok(Self { path: name.into(), requests }),
@@ -103,12 +92,7 @@ impl RequestFile {
 
 fn parse(text: &str, file: &Path) -> Result<Vec<(usize, RequestSpec)>, (usize, String)> {
     let mut requests = Vec::new();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
+    for (number, line) in lines::numbered(text) {
         requests.push((number, request(line, file).map_err(|why| (number, why))?));
     }
     Ok(requests)
@@ -130,12 +114,8 @@ fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
     if !line.starts_with('{') {
         return Err(format!("'{}' is no request; {FORMS}", cut(line)));
     }
-    let line: Line = serde_json::from_str(line).map_err(|error| {
-        // The parser numbers lines too, and there is only one.
-        let text = error.to_string();
-        let text = text.split(" at line ").next().unwrap_or_default();
-        format!("{text} (column {}); {FORMS}", error.column())
-    })?;
+    let line: Line = serde_json::from_str(line)
+        .map_err(|error| format!("{}; {FORMS}", lines::json_error(&error)))?;
     let headers = match line.headers {
         None => Vec::new(),
         Some(Headers::Listed(lines)) => lines,
@@ -153,11 +133,6 @@ fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
         (None, None, Some(text)) => Some(Body::of_base64(&text)?),
         _ => return Err("body, body_file, body_base64: leave all but one out".into()),
     };
-    let at_ns = line.at.map(|seconds| {
-        let at = Duration::try_from_secs_f64(seconds).ok();
-        let at_ns = at.filter(|at| *at <= AT_MAX).map(|at| at.as_nanos() as u64);
-        at_ns.ok_or(format!("at {seconds}: write the seconds from 0 to those of a year"))
-    });
     if line.weight == Some(0) {
         return Err("a weight must be at least 1".to_owned());
     }
@@ -168,13 +143,15 @@ fn request(line: &str, file: &Path) -> Result<RequestSpec, String> {
         body,
         is_chunked: line.chunked,
         weight: line.weight,
-        at_ns: at_ns.transpose()?,
+        at_ns: line.at.map(lines::at_ns).transpose()?,
         expect_body: line.expect_body.map(|text| text.parse()).transpose()?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

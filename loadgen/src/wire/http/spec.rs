@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::lines::{self, Line};
 use super::super::order::Order;
 use super::super::spec::Verify;
 use super::body_expectation::BodyExpectation;
@@ -40,7 +41,7 @@ pub(crate) enum Requests {
 
 impl Requests {
     /// Each with the number of its line in the file.
-    fn iter(&self) -> impl Iterator<Item = (Option<usize>, &RequestSpec)> {
+    fn iter(&self) -> impl Iterator<Item = (Option<usize>, &RequestSpec)> + Clone {
         let (one, file) = match self {
             Self::One(request) => (Some((None, &**request)), None),
             Self::File(file) => (None, Some(file.requests())),
@@ -148,42 +149,16 @@ impl HttpSpec {
     }
 }
 
-/// Whether each request has a time, and none an earlier one than the request before.
-fn check_times(requests: &Requests) -> Result<(), String> {
-    let mut before_ns = 0;
-    for (line, request) in requests.iter() {
-        let complain = |why: &str| {
-            Err(format!("--order timed: line {} of the requests {why}", line.unwrap_or_default()))
-        };
-        match request.at_ns {
-            None => return complain("has no time; write \"at\":0.25, in seconds, into each"),
-            Some(at_ns) if at_ns < before_ns => {
-                return complain("is earlier than the one before; sort them by \"at\"");
-            }
-            Some(at_ns) => before_ns = at_ns,
-        }
-    }
-    Ok(())
-}
-
 /// The order of the requests, which must be able to use weights if there are any, and times.
 fn order(options: &HttpOptions) -> Result<Order, String> {
-    if options.order == Some(Order::Timed) {
-        check_times(&options.requests)?;
-    }
-    let weighted = options.requests.iter().find(|(_, request)| request.weight.is_some());
-    match (options.order, weighted) {
-        (None, Some(_)) => Ok(Order::Weighted),
-        (None, None) => Ok(Order::Sequential),
-        (Some(Order::Weighted), None) => Err("--order weighted: no request of the file has a \
-                                              weight; write \"weight\":3 into its line, or use \
-                                              --order random"
-            .to_owned()),
-        (Some(order), Some((line, _))) if order != Order::Weighted => Err(format!(
-            "--order {order}: line {} of the requests has a weight, which has no effect; leave \
-             the weight out, or use --order weighted",
-            line.unwrap_or_default()
-        )),
-        (Some(order), _) => Ok(order),
+    let lines = options.requests.iter().map(|(number, request)| Line {
+        number: number.unwrap_or_default(),
+        weight: request.weight,
+        at_ns: request.at_ns,
+    });
+    match options.order {
+        Some(order) => lines::expect_usable(order, "requests", lines).map(|()| order),
+        None if lines.clone().any(|line| line.weight.is_some()) => Ok(Order::Weighted),
+        None => Ok(Order::Sequential),
     }
 }

@@ -142,7 +142,7 @@ impl KeyValueExchange {
                     Box::new(WrongValue {
                         connection: self.connection,
                         request: request.number,
-                        key: shared.command(request).template.key_name(request.key),
+                        key: shared.key_name(request.key),
                         kind,
                         words,
                     })
@@ -151,7 +151,7 @@ impl KeyValueExchange {
             _ => {}
         }
         self.check.restart();
-        Reply::Command { command: request.command, outcome }
+        Reply::Command { name: shared.command(request).name, outcome }
     }
 
     /// Whether no error of this kind has been quoted, and there is room for one.

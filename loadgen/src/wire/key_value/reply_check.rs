@@ -105,7 +105,8 @@ impl ReplyCheck {
             (State::Nothing | State::Done, _, Meaning::Any) => Some(State::Done),
             (State::Nothing, b"+OK", Meaning::Set)
             | (State::Nothing, [b':', ..], Meaning::Delete) => Some(State::Done),
-            (State::Nothing, b"$-1" | b"_", Meaning::Get) => Some(State::Miss),
+            (State::Nothing, b"$-1" | b"_", Meaning::Get | Meaning::Read) => Some(State::Miss),
+            (State::Nothing, _, Meaning::Read) => Some(State::Hit),
             (State::Nothing, [b'$', length @ ..], Meaning::Get) => {
                 self.value = Some(ValueCheck::new(decimal(length)?));
                 Some(State::Hit)
@@ -137,7 +138,7 @@ impl ReplyCheck {
                 Some(State::Hit)
             }
             (State::Nothing, b"VALUE", Meaning::Get) => {
-                let is_key = traffic.command(request).template.is_key(words.next()?, request.key);
+                let is_key = traffic.is_key(words.next()?, request.key);
                 self.value = Some(ValueCheck::new(decimal(words.nth(1)?)?));
                 Some(if is_key { State::Hit } else { State::OtherKey })
             }
@@ -202,7 +203,6 @@ impl ReplyCheck {
         let (Some(check), Some(versions)) = (&self.value, &traffic.versions) else {
             return Ok(false);
         };
-        let template = &traffic.command(request).template;
         let complain = |kind, words| Err(Complaint { kind, words });
         let (floor, is_written) = (request.version, request.version != 0);
         if self.state == State::OtherKey {
@@ -213,7 +213,7 @@ impl ReplyCheck {
             | Found::Torn { value: Value { key, version, .. }, .. }
                 if key != request.key =>
             {
-                let other = template.key_name(key);
+                let other = traffic.key_name(key);
                 complain(WrongKind::Foreign, format!("it is version {version} of {other}"))
             }
             Found::Torn { value, at, expected, got } => {

@@ -5,8 +5,8 @@
 pub(super) struct Request {
     /// Its number on the connection, from 0.
     pub(super) number: u64,
-    /// Number of its command in the mix.
-    pub(super) command: u16,
+    /// Number of its command among those of the run.
+    pub(super) command: u32,
     pub(super) key: u32,
     /// Length of the value that it writes; 0 if it writes none.
     pub(super) size: u32,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use super::command_file::{CommandFile, FileCommand};
+use super::super::order::Order;
+use super::command_file::CommandFile;
 use super::distribution::KeyDistribution;
 use super::mix::Mix;
 
@@ -22,7 +24,7 @@ pub(crate) struct KeyValueSpec {
     pub(crate) commands: Commands,
     /// Whether every key is written before the load.
     pub(crate) preload: bool,
-    /// The connections of the run, which take sequential keys in turn.
+    /// The connections of the run, which take sequential keys and commands in turn.
     pub(crate) connections: u32,
 }
 
@@ -31,19 +33,29 @@ impl KeyValueSpec {
     pub(crate) fn command_names(&self) -> impl Iterator<Item = String> {
         let names: Vec<String> = match &self.commands {
             Commands::Mix(mix) => mix.iter().map(|(verb, _)| verb.name().to_owned()).collect(),
-            Commands::File(file) => file.commands().iter().map(FileCommand::name).collect(),
+            Commands::File { file, .. } => file.names().to_vec(),
         };
         names.into_iter()
+    }
+
+    /// When each request is due, in nanoseconds from the start of the run, if they have times.
+    pub(crate) fn times_ns(&self) -> Option<impl Iterator<Item = u64>> {
+        match &self.commands {
+            Commands::File { file, order: Order::Timed } => {
+                Some(file.lines().filter_map(|line| line.at_ns))
+            }
+            _ => None,
+        }
     }
 }
 
 /// The commands of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Commands {
     /// Reads and writes that loadgen makes by itself, and verifies.
     Mix(Mix),
-    /// Those of a file, whose replies mean nothing to loadgen but errors.
-    File(CommandFile),
+    /// Those of a file, of whose replies loadgen knows errors, and which reads found a value.
+    File { file: Arc<CommandFile>, order: Order },
 }
 
 /// A number of keys: 1000, 100k, 1M.

@@ -1,5 +1,7 @@
 //! The bytes of a command, with places for its key and its value.
 
+use std::sync::Arc;
+
 use super::super::frame::append_rest;
 use super::super::framing::HeadBuffer;
 use super::super::payload::Payload;
@@ -27,6 +29,8 @@ pub(super) enum Dialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
+    /// A whole command, whose bytes a file has.
+    Literal(Arc<[u8]>),
     /// The digits of the key. Its prefix is part of the text before them.
     Key,
     /// The length of the value and so many bytes beside it, in decimal digits.
@@ -40,7 +44,6 @@ enum Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
     parts: Vec<Part>,
-    prefix: Vec<u8>,
     /// Length of all parts but those of the value.
     constant_bytes: u64,
     has_value: bool,
@@ -88,6 +91,11 @@ impl Template {
         Self::new(parts, prefix)
     }
 
+    /// The command that has these bytes.
+    pub(super) fn literal(bytes: &Arc<[u8]>) -> Self {
+        Self::of_parts(vec![Part::Literal(Arc::clone(bytes))])
+    }
+
     fn new(parts: Vec<Part>, prefix: &KeyPrefix) -> Self {
         // One text instead of two is one copy less for each request.
         let mut merged = Vec::new();
@@ -98,19 +106,23 @@ impl Template {
                     push_text(&mut merged, prefix.as_bytes());
                     merged.push(Part::Key);
                 }
-                Part::ValueLength { .. } | Part::Value => merged.push(part),
+                Part::Literal(_) | Part::ValueLength { .. } | Part::Value => merged.push(part),
             }
         }
+        Self::of_parts(merged)
+    }
+
+    fn of_parts(parts: Vec<Part>) -> Self {
         let bytes = |part: &Part| match part {
             Part::Text(text) => text.len() as u64,
+            Part::Literal(bytes) => bytes.len() as u64,
             Part::Key => KEY_DIGITS as u64,
             Part::ValueLength { .. } | Part::Value => 0,
         };
         Self {
-            constant_bytes: merged.iter().map(bytes).sum(),
-            has_value: merged.contains(&Part::Value),
-            parts: merged,
-            prefix: prefix.as_bytes().to_vec(),
+            constant_bytes: parts.iter().map(bytes).sum(),
+            has_value: parts.contains(&Part::Value),
+            parts,
         }
     }
 
@@ -129,7 +141,7 @@ impl Template {
                 u64::from((request.size + beside).checked_ilog10().unwrap_or(0)) + 1
             }
             Part::Value => request.size.into(),
-            Part::Text(_) | Part::Key => 0,
+            Part::Text(_) | Part::Literal(_) | Part::Key => 0,
         };
         self.constant_bytes + self.parts.iter().map(bytes).sum::<u64>()
     }
@@ -148,6 +160,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => append_rest(text, &mut skip, out, limit),
+                Part::Literal(bytes) => append_rest(bytes, &mut skip, out, limit),
                 Part::Key => append_rest(&key_digits(request.key), &mut skip, out, limit),
                 Part::ValueLength { beside } => {
                     let mut buffer = HeadBuffer::default();
@@ -162,17 +175,6 @@ impl Template {
                 }
             }
         }
-    }
-
-    /// Whether `name` is the key of the request.
-    pub(super) fn is_key(&self, name: &[u8], key: u32) -> bool {
-        name.strip_prefix(&*self.prefix) == Some(&key_digits(key))
-    }
-
-    /// The key as text.
-    pub(super) fn key_name(&self, key: u32) -> String {
-        let name = [&self.prefix[..], &key_digits(key)].concat();
-        String::from_utf8_lossy(&name).into_owned()
     }
 }
 
@@ -212,7 +214,7 @@ fn push_bulk(parts: &mut Vec<Part>, word: &str, prefix: &KeyPrefix) {
         .map(|part| match part {
             Part::Text(text) => text.len(),
             Part::Key => prefix.as_bytes().len() + KEY_DIGITS,
-            Part::ValueLength { .. } | Part::Value => 0,
+            Part::Literal(_) | Part::ValueLength { .. } | Part::Value => 0,
         })
         .sum();
     push_text(parts, "$");
@@ -240,7 +242,7 @@ fn push_line(parts: &mut Vec<Part>, words: &[String]) {
 }
 
 /// The digits of a key, with zeros before them.
-fn key_digits(key: u32) -> [u8; KEY_DIGITS] {
+pub(super) fn key_digits(key: u32) -> [u8; KEY_DIGITS] {
     let mut digits = [b'0'; KEY_DIGITS];
     let mut left = key;
     for place in digits.iter_mut().rev() {

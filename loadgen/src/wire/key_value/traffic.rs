@@ -1,13 +1,16 @@
 //! What all connections of a run share: commands, keys, values, versions.
 
+use std::sync::Arc;
+
+use super::super::order::{Chooser, Order, Turn};
 use super::super::sizes::Sizes;
 use super::super::spec::{Protocol, Verify};
-use super::command_file::FileCommand;
+use super::command_file::{CommandFile, FileCommand, Words};
 use super::distribution::KeySampler;
 use super::mix::Verb;
 use super::request::Request;
-use super::spec::{Commands, KeyValueSpec};
-use super::template::{Dialect, Template};
+use super::spec::{Commands, KeyPrefix, KeyValueSpec};
+use super::template::{Dialect, Template, key_digits};
 use super::value::{STAMP_BYTES, Values};
 use super::versions::Versions;
 use crate::schedule::random;
@@ -26,9 +29,14 @@ pub(super) enum Meaning {
     /// The acknowledgement of a write.
     Set,
     Delete,
+    /// Any value, or none.
+    Read,
     /// Anything but an error.
     Any,
 }
+
+/// Commands of Redis that read one value, and return null if there is none.
+const READS: [&str; 6] = ["get", "getdel", "getex", "hget", "lindex", "zscore"];
 
 impl From<Verb> for Meaning {
     fn from(verb: Verb) -> Self {
@@ -45,22 +53,44 @@ impl From<Verb> for Meaning {
 pub(super) struct Command {
     pub(super) template: Template,
     pub(super) meaning: Meaning,
-    /// The sum of the weights up to this command.
-    up_to: u64,
+    /// The number of its name.
+    pub(super) name: u16,
+}
+
+impl Command {
+    /// A command of a file.
+    fn of_file(command: &FileCommand, file: &CommandFile, of: (Dialect, &KeyPrefix)) -> Self {
+        let (dialect, prefix) = of;
+        let template = match &command.words {
+            Words::Typed(words) => Template::of_words(words, dialect, prefix),
+            Words::Literal(bytes) => Template::literal(bytes),
+        };
+        let name = &*file.names()[usize::from(command.name)];
+        let meaning = match dialect {
+            Dialect::Resp if READS.contains(&name) => Meaning::Read,
+            _ => Meaning::Any,
+        };
+        Self { template, meaning, name: command.name }
+    }
 }
 
 /// What all connections of a run share.
 #[derive(Debug)]
 pub(crate) struct KeyValueTraffic {
     pub(super) dialect: Dialect,
-    /// The commands of the mix, and then the write of the preload.
+    /// The commands of the mix or the file, and then the write of the preload.
     pub(super) commands: Vec<Command>,
+    /// Chooses among the commands of the mix, or the lines of the file.
+    chooser: Chooser,
+    /// The file, which has the command of each line; nothing with a mix.
+    file: Option<Arc<CommandFile>>,
     pub(super) values: Values,
     /// Nothing if values are not compared.
     pub(super) versions: Option<Versions>,
     keys: KeySampler,
+    prefix: KeyPrefix,
+    connections: u32,
     sizes: Sizes,
-    total_weight: u64,
     seed: u64,
 }
 
@@ -87,34 +117,37 @@ impl KeyValueTraffic {
             Protocol::MemcachedMeta => Dialect::Meta,
             _ => Dialect::Resp,
         };
-        let mut total_weight = 0;
-        let mut command = |template: Template, meaning: Meaning, weight: u32| {
-            total_weight += u64::from(weight);
-            Command { template, meaning, up_to: total_weight }
+        let of_verb = |verb: Verb, name: u16| {
+            let template = Template::of_verb(verb, dialect, &spec.prefix);
+            Command { template, meaning: verb.into(), name }
         };
-        let of_verb = |verb: Verb| Template::of_verb(verb, dialect, &spec.prefix);
-        let mut commands: Vec<Command> = match &spec.commands {
-            Commands::Mix(mix) => mix
-                .iter()
-                .map(|(verb, weight)| command(of_verb(verb), verb.into(), weight))
-                .collect(),
-            Commands::File(file) => {
-                let of_line = |line: &FileCommand| {
-                    let template = Template::of_words(&line.words, dialect, &spec.prefix);
-                    command(template, Meaning::Any, line.weight)
-                };
-                file.commands().iter().map(of_line).collect()
+        let (mut commands, chooser, file): (Vec<Command>, _, _) = match &spec.commands {
+            Commands::Mix(mix) => {
+                let weights: Vec<u32> = mix.iter().map(|(_, weight)| weight).collect();
+                let weight = |number: u32| weights[number as usize];
+                let chooser = Chooser::new(Order::Weighted, weights.len() as u32, 1, weight);
+                let verbs = (0..).zip(mix.iter());
+                (verbs.map(|(name, (verb, _))| of_verb(verb, name)).collect(), chooser, None)
+            }
+            Commands::File { file, order } => {
+                let weight = |line: u32| file.weight_of(line);
+                let chooser = Chooser::new(*order, file.count() as u32, 1, weight);
+                let of_file = |command| Command::of_file(command, file, (dialect, &spec.prefix));
+                (file.commands().iter().map(of_file).collect(), chooser, Some(Arc::clone(file)))
             }
         };
-        commands.push(command(of_verb(Verb::Set), Meaning::Set, 0));
+        commands.push(of_verb(Verb::Set, 0));
         Self {
             dialect,
             commands,
+            chooser,
+            file,
             values: Values::new(seed),
             versions: (verify == Verify::Full).then(|| Versions::new(spec.keys.get())),
             keys: KeySampler::new(spec.distribution, spec.keys.get(), spec.connections),
+            prefix: spec.prefix.clone(),
+            connections: spec.connections,
             sizes: sizes.clone(),
-            total_weight,
             seed,
         }
     }
@@ -128,12 +161,14 @@ impl KeyValueTraffic {
     /// Makes request `number` of a connection: a write gets its version, and a read remembers which
     /// versions it may return.
     pub(super) fn make(&self, draws: &Draws, number: u64) -> Request {
-        let place = below(self.total_weight, random::at(draws.commands, number));
-        let command = self.commands.partition_point(|command| command.up_to <= place);
+        let turn = Turn { connection: draws.connection, number, connections: self.connections };
+        let chosen = self.chooser.choose(turn, draws.commands);
+        let number_of_command = self.file.as_ref().map_or(chosen, |file| file.command_of(chosen));
+        let command = &self.commands[number_of_command as usize];
         let key = self.keys.key(draws.keys, draws.connection, number);
-        let has_value = self.commands[command].template.has_value();
+        let has_value = command.template.has_value();
         let size = if has_value { self.size(draws.sizes, number) } else { 0 };
-        let (version, settled) = match (&self.versions, self.commands[command].meaning) {
+        let (version, settled) = match (&self.versions, command.meaning) {
             (None, _) => (0, 0),
             (Some(versions), Meaning::Set) => {
                 let claim = versions.claim(key);
@@ -141,7 +176,7 @@ impl KeyValueTraffic {
             }
             (Some(versions), _) => (versions.floor(key), 0),
         };
-        Request { number, command: command as u16, key, size, version, settled }
+        Request { number, command: number_of_command, key, size, version, settled }
     }
 
     /// Makes request `number` of a preload, which writes key number `key`.
@@ -149,7 +184,7 @@ impl KeyValueTraffic {
         let size = self.size(random::key(self.seed, PRELOADED_SIZES), key.into());
         let claim = self.versions.as_ref().map(|versions| versions.claim(key));
         let (version, settled) = claim.map_or((0, 0), |claim| (claim.version, claim.settled));
-        Request { number, command: (self.commands.len() - 1) as u16, key, size, version, settled }
+        Request { number, command: (self.commands.len() - 1) as u32, key, size, version, settled }
     }
 
     fn size(&self, stream: u64, number: u64) -> u32 {
@@ -159,11 +194,17 @@ impl KeyValueTraffic {
 
     /// The command of a request.
     pub(super) fn command(&self, request: &Request) -> &Command {
-        &self.commands[usize::from(request.command)]
+        &self.commands[request.command as usize]
     }
-}
 
-/// A uniform choice from `0..bound` by a random number.
-fn below(bound: u64, number: u64) -> u64 {
-    ((u128::from(number) * u128::from(bound)) >> 64) as u64
+    /// Whether `name` is this key.
+    pub(super) fn is_key(&self, name: &[u8], key: u32) -> bool {
+        name.strip_prefix(self.prefix.as_bytes()) == Some(&key_digits(key))
+    }
+
+    /// The key as text.
+    pub(super) fn key_name(&self, key: u32) -> String {
+        let name = [self.prefix.as_bytes(), &key_digits(key)].concat();
+        String::from_utf8_lossy(&name).into_owned()
+    }
 }

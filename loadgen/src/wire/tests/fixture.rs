@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::peer::{self, SentReply};
 use crate::wire::http::{ExpectedStatuses, HttpOptions, HttpSpec, RequestSpec, Requests};
 use crate::wire::{
-    Exchange, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Setup, Traffic, TrafficSpec, Verify,
+    Exchange, Mismatch, Order, Protocol, Reply, SLICE_BYTES_MAX, Setup, Traffic, TrafficSpec,
+    Verify,
 };
 
 /// All protocols.

@@ -5,6 +5,8 @@ pub(in crate::wire) mod chi_square;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod mixes;
 #[cfg(test)]
 mod peer;
