@@ -104,7 +104,7 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Show a stored run, sweep, search or ab: as text, JSON, CSV, plots or a page
     Report(ReportArgs),
-    /// Make a file of requests from an access log, or from captured packets
+    /// Make a file of requests from an access log, from captured packets, or from Redis' MONITOR
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// Draw medians and ranges that are described as JSON

@@ -186,6 +186,8 @@ fn usage<T>(text: String) -> Result<T, Error> {
 mod tests {
     use super::super::options_from_flags::tests::{options, refusal};
     use super::*;
+    use crate::import::{ImportedFile, Selection, Source};
+    use crate::schedule::{RateProfile, Times};
 
     fn path_of(traffic: &TrafficSpec) -> &str {
         traffic.http.as_ref().and_then(|http| http.path()).unwrap()
@@ -236,6 +238,26 @@ mod tests {
             "--verify length --size 5",
         ] {
             assert!(options(flags).is_ok(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn commands_of_a_monitor_keep_their_gaps_at_every_speed() {
+        let times = ["1700000000.5", "1700000001.5", "1700000001.5", "1700000004.0"];
+        let monitor = times.map(|time| format!("{time} [0 1.2.3.4:5] \"PING\"\n")).concat();
+        let selection = Selection::default();
+        let file = ImportedFile::read(Source::RedisMonitor, monitor.as_bytes(), selection).unwrap();
+        let folder = test_needs::folder();
+        let path = folder.path().join("commands");
+        std::fs::write(&path, file.text).unwrap();
+        for (speed, expected_ms) in [("1", [0, 1_000, 1_000, 3_500]), ("10", [0, 100, 100, 350])] {
+            let flags =
+                format!("redis://a --commands {} --order timed --speed {speed}", path.display());
+            let options = options(&flags).unwrap();
+            let times_ns = expected_ms.into_iter().map(|ms| ms * 1_000_000);
+            let expected = RateProfile::Timed(Times::new(times_ns, 1.0));
+            assert_eq!(options.load.open().unwrap().profile, expected);
+            assert_eq!(options.traffic.protocol, Protocol::Resp2);
         }
     }
 

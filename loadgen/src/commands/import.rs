@@ -1,4 +1,4 @@
-//! `loadgen import`: a file of requests from a log or from captured packets.
+//! `loadgen import`: a file of requests from a log, from captured packets, or from MONITOR.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -8,49 +8,55 @@ use crate::cli::ImportArgs;
 use crate::console;
 use crate::error::Error;
 use crate::exit;
-use crate::import::{Import, Source};
+use crate::import::{ImportedFile, Selection, Source};
 use crate::interrupt::Interrupt;
 use crate::units::counted;
 
 pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Error> {
-    let ImportArgs { source, file, out, port } = args;
+    let ImportArgs { source, file, out, port, select_db: database, first } = args;
+    let usage = |text: &str| Err(Error::Usage(text.to_owned()));
     if port.is_some() && source != Source::Pcap {
-        return Err(Error::Usage("--port is for packets: leave it out, or write pcap".to_owned()));
+        return usage("--port is for packets: leave it out, or write pcap");
     }
+    if database.is_some() && source != Source::RedisMonitor {
+        return usage("--select-db is for commands: leave it out, or write redis-monitor");
+    }
+    let selection = Selection { port, database, first: first.map(|first| first as usize) };
     let output = out.open()?;
     let name = file.display().to_string();
     let failure = |complaint: String| Error::Import { name: name.clone(), complaint };
-    let read = move || -> Result<Import, String> {
+    let read = move || -> Result<ImportedFile, String> {
         if file.as_os_str() == "-" {
-            return Import::read(source, BufReader::new(io::stdin()), port);
+            return ImportedFile::read(source, BufReader::new(io::stdin()), selection);
         }
         let input = File::open(&file)
             .map_err(|error| format!("{error}; name a file, or - for standard input"))?;
-        Import::read(source, BufReader::new(input), port)
+        ImportedFile::read(source, BufReader::new(input), selection)
     };
     let Some(import) = interrupt.or(read) else {
         console::say("interrupted; nothing was written");
         return Ok(exit::INTERRUPTED);
     };
     let import = import.map_err(failure)?;
-    if import.requests.is_empty() {
+    let (noun, advice) = match source {
+        Source::NginxLog => ("request", "is it an access log?"),
+        Source::Pcap => {
+            ("request", "is it HTTP/1.1 without TLS, and captured on the way to the server?")
+        }
+        Source::RedisMonitor => ("command", "is it what redis-cli MONITOR has printed?"),
+    };
+    if import.count == 0 {
         let left_out = if import.left_out.is_empty() {
             String::new()
         } else {
             format!("; left out: {}", import.left_out)
         };
-        let advice = match source {
-            Source::NginxLog => "is it an access log?",
-            Source::Pcap => "is it HTTP/1.1 without TLS, and captured on the way to the server?",
-        };
-        return Err(failure(format!("no request was found; {advice}{left_out}")));
+        return Err(failure(format!("no {noun} was found; {advice}{left_out}")));
     }
-    let mut text = String::new();
-    import.lines().for_each(|line| text.extend([line.as_str(), "\n"]));
-    output.write(&text)?;
-    let span = Duration::from_millis(import.span_ns() / 1_000_000);
+    output.write(&import.text)?;
+    let span = Duration::from_millis(import.span_ns / 1_000_000);
     let span = humantime::format_duration(span);
-    let requests = counted(import.requests.len() as u64, "request");
+    let requests = counted(import.count as u64, noun);
     console::say(&format!("{requests} within {span}"));
     if !import.left_out.is_empty() {
         console::say(&format!("left out: {}", import.left_out));

@@ -25,12 +25,17 @@ struct Interface {
     offset_s: i64,
 }
 
-/// Reads a capture. Only what was sent to this port counts, if there is one.
-pub(super) fn read(input: impl BufRead + Send, port: Option<u16>) -> Result<Import, String> {
+/// Reads the first `most` requests of a capture. Only what was sent to this port counts, if there
+/// is one.
+pub(super) fn read(
+    input: impl BufRead + Send,
+    port: Option<u16>,
+    most: usize,
+) -> Result<Import, String> {
     let mut reader = create_reader(BUFFER_BYTES, input).map_err(|error| complaint(&error, 0))?;
     let mut packets = Packets { port, ..Packets::default() };
     let mut capacity = BUFFER_BYTES;
-    loop {
+    while packets.streams.import().requests.len() < most {
         let error = match reader.next() {
             Ok((length, block)) => {
                 packets.take(&block)?;
@@ -57,6 +62,7 @@ pub(super) fn read(input: impl BufRead + Send, port: Option<u16>) -> Result<Impo
             error => return Err(complaint(&error, packets.count)),
         }
     }
+    Ok(packets.streams.into_first(most))
 }
 
 fn refill(reader: &mut dyn PcapReaderIterator, packets: u64) -> Result<(), String> {
@@ -278,7 +284,7 @@ mod tests {
     /// The paths and the milliseconds of the requests in a file, which has nothing else.
     #[track_caller]
     fn found(file: &[u8]) -> Vec<(String, u64)> {
-        let import = read(file, Some(80)).unwrap();
+        let import = read(file, Some(80), usize::MAX).unwrap();
         assert!(import.left_out.is_empty(), "{}", import.left_out);
         let ms =
             |request: &super::super::Imported| request.at_ns / 1_000_000 - u64::from(SECOND) * 1000;
@@ -308,14 +314,14 @@ mod tests {
 
     #[test]
     fn other_ports_do_not_count() {
-        let import = read(&pcapng(&packets())[..], Some(81)).unwrap();
+        let import = read(&pcapng(&packets())[..], Some(81), usize::MAX).unwrap();
         assert!(import.requests.is_empty());
     }
 
     #[test]
     fn a_file_that_was_cut_gives_what_is_in_it_and_says_so() {
         let file = pcap(0xa1b2_c3d4, 1_000_000, 1, &packets());
-        let import = read(&file[..file.len() - 1], None).unwrap();
+        let import = read(&file[..file.len() - 1], None, usize::MAX).unwrap();
         assert_eq!(import.requests.len(), 1);
         let said = import.left_out.to_string();
         assert!(said.contains("it ends within a packet, after packet 2"), "{said}");
@@ -328,7 +334,7 @@ mod tests {
             (b"GET / HTTP/1.1\r\n\r\n and what follows it", "no pcap or pcapng file"),
             (&pcap(0xa1b2_c3d4, 1, 147, &packets()), "link type 147 are not known here"),
         ] {
-            let complaint = read(file, None).unwrap_err();
+            let complaint = read(file, None, usize::MAX).unwrap_err();
             assert!(complaint.contains(said), "{complaint}");
         }
     }
@@ -340,9 +346,9 @@ mod tests {
                 for byte in [0, 0x7f, 0xff] {
                     let mut damaged = file.clone();
                     damaged[at] = byte;
-                    let _ = read(&damaged[..], None);
+                    let _ = read(&damaged[..], None, usize::MAX);
                 }
-                let _ = read(&file[..at], None);
+                let _ = read(&file[..at], None, usize::MAX);
             }
         }
     }

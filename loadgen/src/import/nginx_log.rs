@@ -17,11 +17,11 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Longest line; nginx has a limit of 8 KiB for a request line, and others are not much longer.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// Reads a log.
-pub(super) fn read(mut input: impl BufRead) -> Result<Import, String> {
+/// Reads the first `most` requests of a log.
+pub(super) fn read(mut input: impl BufRead, most: usize) -> Result<Import, String> {
     let mut import = Import::default();
     let (mut number, mut bytes) = (0_u64, Vec::new());
-    loop {
+    while import.requests.len() < most {
         bytes.clear();
         let read = input.read_until(b'\n', &mut bytes).map_err(|error| {
             format!("{error}, after line {number}; can the file be read to its end?")
@@ -136,7 +136,7 @@ mod tests {
     const HEAD: &str = "127.0.0.1 - - [29/Nov/2026:21:10:11 +0000]";
 
     fn imported(log: &str) -> (Vec<(u64, String, String)>, String) {
-        let import = read(log.as_bytes()).unwrap();
+        let import = read(log.as_bytes(), usize::MAX).unwrap();
         let first = import.requests.first().map_or(0, |request| request.at_ns);
         let of_request =
             |request: Imported| ((request.at_ns - first) / 1_000_000, request.method, request.path);
@@ -188,6 +188,6 @@ mod tests {
     fn a_file_that_is_no_log_has_no_request_and_a_line_without_end_is_an_error() {
         assert_eq!(imported("\x7fELF\n\n[[[\n").0, []);
         let endless = vec![b'x'; LINE_BYTES_MAX + 1];
-        assert!(read(&endless[..]).unwrap_err().contains("is this an access log?"));
+        assert!(read(&endless[..], usize::MAX).unwrap_err().contains("is this an access log?"));
     }
 }

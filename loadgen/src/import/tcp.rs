@@ -94,6 +94,13 @@ impl Streams {
         import
     }
 
+    /// The first `most` requests, before the end of the streams.
+    pub(super) fn into_first(self, most: usize) -> Import {
+        let mut import = self.import;
+        import.requests.truncate(most);
+        import
+    }
+
     pub(super) fn import(&mut self) -> &mut Import {
         &mut self.import
     }

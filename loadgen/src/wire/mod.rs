@@ -43,6 +43,7 @@ pub(crate) use self::key_value::{
     CommandFile, Commands, Credentials, KeyCount, KeyDistribution, KeyPrefix, KeyValueSpec, Mix,
     Preload, STAMP_BYTES, Setup, SetupExchange,
 };
+pub(crate) use self::lines::{BYTES_MAX, REQUESTS_MAX};
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::order::Order;
 pub(crate) use self::payload::SLICE_BYTES_MAX;

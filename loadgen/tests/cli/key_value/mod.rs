@@ -3,4 +3,5 @@
 mod fake_redis;
 mod logins;
 mod real_servers;
+mod replay;
 mod wrong_values;

@@ -39,7 +39,7 @@ impl RealServer {
         Self::start("memcached", &arguments)
     }
 
-    fn connect(&self) -> io::Result<UnixStream> {
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
         UnixStream::connect(self.folder.path().join("socket"))
     }
 
@@ -57,9 +57,14 @@ impl RealServer {
         text
     }
 
+    /// A file in its folder.
+    pub(super) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
     /// A short load with these flags: how it ended.
     pub(super) fn load(&self, flags: &str) -> Finished {
-        let target = format!("unix:{}", self.folder.path().join("socket").display());
+        let target = format!("unix:{}", self.path("socket"));
         let short = "--duration 300ms --warmup 50ms -c 8 -t 2 --json -";
         let words = ["run", &target].into_iter().chain(short.split(' '));
         loadgen(&words.chain(flags.split_whitespace()).collect::<Vec<_>>())
