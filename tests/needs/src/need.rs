@@ -56,7 +56,7 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "apache2",
     "bash",
     "caddy",
@@ -71,6 +71,7 @@ const PROGRAMS: [&str; 16] = [
     "promtool",
     "python3",
     "redis-benchmark",
+    "redis-cli",
     "redis-server",
     "taskset",
 ];
