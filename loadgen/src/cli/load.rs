@@ -87,9 +87,9 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "R")]
     pub(crate) rate: Option<RateProfile>,
 
-    /// How the requests of a rate are spread in time: poisson or constant
-    #[arg(long, value_name = "A", default_value_t)]
-    pub(crate) arrival: Arrival,
+    /// How the requests of a rate are spread in time: poisson or constant [default: poisson]
+    #[arg(long, value_name = "A")]
+    pub(crate) arrival: Option<Arrival>,
 
     /// How long to measure (units: 500ms, 10s, 2m) [default: 10s; with --order timed until one
     /// second after the last request]

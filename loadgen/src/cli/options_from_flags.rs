@@ -75,24 +75,9 @@ impl Options {
         let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
         let churn = churn(&over)?;
         let times = times(speed, &traffic)?;
-        let load = match (shape.rate, &times) {
-            (None, None) => Load::Closed,
-            (Some(profile), None) => Load::Open(OpenLoad { profile, arrival: shape.arrival }),
-            (None, Some(times)) => {
-                let profile = RateProfile::Timed(times.clone());
-                Load::Open(OpenLoad { profile, arrival: Arrival::Timed })
-            }
-            (Some(_), Some(_)) => {
-                return usage(
-                    "--order timed: the requests have times, and so no rate; change their speed \
-                     with --speed, or choose another order",
-                );
-            }
-        };
-        let (measured, warmup) = match &times {
-            None => (DURATION, WARMUP),
-            Some(times) => (times.length(), Duration::ZERO),
-        };
+        let load = load(shape.rate, shape.arrival, times.as_ref())?;
+        let measured = times.as_ref().map_or(DURATION, Times::length);
+        let warmup = warmup(shape.warmup.map(|warmup| *warmup), times.as_ref())?;
         let pipeline = pipeline(requested_pipeline, &load, traffic.protocol, churn)?;
         let command = server.server_cmd.map(ServerSource::Command);
         Ok(Self {
@@ -111,7 +96,7 @@ impl Options {
                 shape.duration.map_or(measured, |d| *d),
                 DURATION_MIN,
             )?,
-            warmup: duration("--warmup", shape.warmup.map_or(warmup, |d| *d), Duration::ZERO)?,
+            warmup,
             timeout,
             drain: match shape.drain {
                 Some(drain) => duration("--drain", *drain, Duration::ZERO)?,
@@ -161,6 +146,47 @@ impl Options {
         output.stream = args.json_stream;
         output.metrics = args.metrics.map(|address| MetricsOptions { address, linger });
         Ok(())
+    }
+}
+
+/// When requests are sent: by their times, by a rate, or when replies come.
+fn load(
+    rate: Option<RateProfile>,
+    arrival: Option<Arrival>,
+    times: Option<&Times>,
+) -> Result<Load, Error> {
+    match (rate, times) {
+        (None, None) => Ok(Load::Closed),
+        (Some(profile), None) => {
+            Ok(Load::Open(OpenLoad { profile, arrival: arrival.unwrap_or_default() }))
+        }
+        (Some(_), Some(_)) => usage(
+            "--order timed: the requests have times, and so no rate; change their speed with \
+             --speed, or choose another order",
+        ),
+        (None, Some(_)) if arrival.is_some() => usage(
+            "--arrival has no effect with --order timed: each request has its time in the file; \
+             leave it out, or choose another order",
+        ),
+        (None, Some(times)) => {
+            let profile = RateProfile::Timed(times.clone());
+            Ok(Load::Open(OpenLoad { profile, arrival: Arrival::Timed }))
+        }
+    }
+}
+
+/// The length of the warm-up, after which a request must be left to measure.
+fn warmup(requested: Option<Duration>, times: Option<&Times>) -> Result<Duration, Error> {
+    let usual = times.map_or(WARMUP, |_| Duration::ZERO);
+    let warmup = duration("--warmup", requested.unwrap_or(usual), Duration::ZERO)?;
+    match times.map(Times::last).filter(|last| *last < warmup) {
+        None => Ok(warmup),
+        Some(last) => usage(format!(
+            "--warmup {} is longer than the requests take, the last of which is due after {}, so \
+             none would be measured; use a shorter --warmup",
+            humantime::format_duration(warmup),
+            humantime::format_duration(last)
+        )),
     }
 }
 

@@ -261,6 +261,32 @@ mod tests {
         }
     }
 
+    /// A file with three commands within two seconds.
+    fn timed_commands(folder: &std::path::Path) -> String {
+        let path = folder.join("timed");
+        let line = |at: u32| format!("{{\"at\":{at},\"command\":[\"PING\"]}}\n");
+        std::fs::write(&path, [0, 1, 2].map(line).concat()).unwrap();
+        path.display().to_string()
+    }
+
+    #[test]
+    fn a_warmup_longer_than_the_timed_requests_is_refused_and_a_shorter_one_is_not() {
+        let folder = test_needs::folder();
+        let flags = format!("redis://a --commands {} --order timed", timed_commands(folder.path()));
+        let said = refusal(&format!("{flags} --warmup 3s"));
+        assert!(said.contains("--warmup 3s is longer") && said.contains("after 2s"), "{said}");
+        assert!(refusal(&format!("{flags} --warmup 2s --speed 2")).contains("due after 1s"));
+        options(&format!("{flags} --warmup 2s")).unwrap();
+    }
+
+    #[test]
+    fn an_arrival_process_is_refused_with_timed_requests() {
+        let folder = test_needs::folder();
+        let flags = format!("redis://a --commands {} --order timed", timed_commands(folder.path()));
+        let said = refusal(&format!("{flags} --arrival poisson"));
+        assert!(said.contains("--arrival has no effect with --order timed"), "{said}");
+    }
+
     #[test]
     fn an_order_that_the_commands_cannot_have_is_refused() {
         let folder = test_needs::folder();

@@ -30,9 +30,14 @@ impl Times {
         self.0.partition_point(|time_ns| *time_ns < at_ns)
     }
 
+    /// The time to the last request.
+    pub(crate) fn last(&self) -> Duration {
+        Duration::from_nanos(self.0.last().copied().unwrap_or_default())
+    }
+
     /// The time to the last request, and one more for its reply.
     pub(crate) fn length(&self) -> Duration {
-        Duration::from_nanos(self.0.last().copied().unwrap_or_default()) + FOR_THE_LAST_REPLY
+        self.last() + FOR_THE_LAST_REPLY
     }
 
     /// Requests per second, on average.

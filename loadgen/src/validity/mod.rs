@@ -153,6 +153,11 @@ impl<'a> Evidence<'a> {
         self.args.is_open()
     }
 
+    /// Whether each request had a time of its own, and there was no rate to change.
+    fn is_timed(&self) -> bool {
+        self.args.arrival.as_deref() == Some("timed")
+    }
+
     /// Whether the intended load was constant: a closed loop, or a flat rate.
     fn is_flat(&self) -> bool {
         let profile = self.args.rate.as_ref().map(TextValue::value);

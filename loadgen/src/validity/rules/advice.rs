@@ -31,6 +31,7 @@ impl Remedy {
                 Some(Pacing::Spin) => None,
                 _ => Some("--pacing hybrid"),
             },
+            Self::LowerRate if evidence.is_timed() => Some("a lower --speed"),
             Self::LowerRate => args.is_open().then_some("a lower --rate"),
             Self::OtherMachine => Some("another machine"),
         }

@@ -45,7 +45,14 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
         "{} of the offered {} requests/s were achieved: {}",
         percent(achieved),
         units::rate(offered),
-        cause.text(evidence.run)
+        match cause {
+            Cause::Slow if evidence.is_timed() => {
+                "the server left the others waiting; --speed is too high for it, or it got too \
+                 little processor time"
+                    .to_owned()
+            }
+            cause => cause.text(evidence.run),
+        }
     );
     Some(match cause {
         _ if cause.is_slowness() && evidence.is_flat() => {
@@ -132,9 +139,13 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     // Three standard deviations of a Poisson number, and one request.
     let allowed = usual + 3.0 * usual.sqrt() + 1.0;
     (evidence.is_open() && carried as f64 > allowed).then(|| {
+        let advice = match evidence.is_timed() {
+            true => "begin at another place of the file, with another --warmup",
+            false => "use a longer --warmup",
+        };
         let text = format!(
             "{} requests were waiting when the measured window opened, {usual:.1} on average in \
-             it; use a longer --warmup",
+             it; {advice}",
             grouped(carried)
         );
         Reason::label(Code::CarriedBacklog, text)
@@ -174,6 +185,11 @@ pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     let why = match evidence.cause() {
         _ if counters.in_window == 0 && evidence.run.interrupted => {
             "the run was interrupted before".to_owned()
+        }
+        _ if counters.in_window == 0 && evidence.is_timed() => {
+            "no request of the file is due in the measured window; use a longer --duration or a \
+             shorter --warmup"
+                .to_owned()
         }
         _ if counters.in_window == 0 && evidence.is_open() => {
             "the schedule had none in the measured window; use a longer --duration or a higher \
@@ -423,6 +439,54 @@ mod tests {
         };
         assert_eq!(when(11), []);
         assert_eq!(when(12), one(Code::CarriedBacklog, Valid));
+    }
+
+    #[test]
+    fn advice_about_timed_requests_names_no_rate() {
+        let said = |change: fn(&mut RunRecord)| {
+            let found = findings(sample::open(), |record, run| {
+                record.args.arrival = Some("timed".to_owned());
+                record.args.rate = Some("mean 20.253".to_owned().into());
+                change(run);
+            });
+            found.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join("\n")
+        };
+        let cases: [(fn(&mut RunRecord), &str); 4] = [
+            (
+                |run| {
+                    run.rate.achieved_per_s = 0.5 * run.rate.offered_per_s.unwrap();
+                    by_the_server(run);
+                },
+                "--speed is too high",
+            ),
+            (
+                |run| {
+                    run.rate.achieved_per_s = 0.5 * run.rate.offered_per_s.unwrap();
+                    by_the_loader(run);
+                },
+                "a lower --speed",
+            ),
+            (
+                |run| {
+                    run.outstanding_mean = 4.0;
+                    run.outstanding_by_service = 4.0;
+                    run.counters.backlog_at_window = 12;
+                },
+                "with another --warmup",
+            ),
+            (
+                |run| {
+                    run.counters.measured = 0;
+                    run.counters.in_window = 0;
+                },
+                "a shorter --warmup",
+            ),
+        ];
+        for (change, advice) in cases {
+            let said = said(change);
+            assert!(said.contains(advice) && !said.contains("rate is"), "{advice}: {said}");
+            assert!(!said.contains("--rate"), "{said}");
+        }
     }
 
     #[test]
