@@ -2,9 +2,10 @@
 //! their times, and whether an order can use what they state.
 
 use std::fs;
-use std::io;
+use std::path::Path;
 use std::time::Duration;
 
+use super::input_file;
 use super::order::Order;
 
 /// Most requests or commands of a file. Each takes some 100 bytes of memory and more.
@@ -26,11 +27,8 @@ pub(super) struct Line {
 
 /// The text of a file. `what` says what it should be, such as "a file of requests".
 pub(super) fn read(name: &str, what: &str) -> Result<String, String> {
-    fs::read_to_string(name).map_err(|error| failure(name, &error, what))
-}
-
-fn failure(name: &str, error: &io::Error, what: &str) -> String {
-    format!("read {name}: {error}; name {what}")
+    input_file::expect_readable(Path::new(name))?;
+    fs::read_to_string(name).map_err(|error| format!("read {name}: {error}; name {what}"))
 }
 
 /// The lines with their numbers, from 1. Empty lines and comments are left out.

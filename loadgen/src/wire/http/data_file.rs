@@ -4,12 +4,15 @@
 //! each line, all with the same names. All values stay in memory, one after the other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::super::input_file;
 use super::template::is_name;
 
 /// Longest file: its values stay in memory.
@@ -50,6 +53,7 @@ impl DataFile {
     }
 
     fn read(path: &str) -> Result<Self, String> {
+        input_file::expect_readable(Path::new(path))?;
         let failed = |error| format!("read {path}: {error}; name a file of values");
         if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
             return Err(format!("{path} has more than 1GiB; the values must stay in memory"));
@@ -67,6 +71,12 @@ impl DataFile {
 
     /// The rows of a text with comma-separated values (RFC 4180).
     pub(super) fn of_csv(path: &str, text: &str) -> Result<Self, String> {
+        if let Some(line) = unclosed_quote(text) {
+            return Err(format!(
+                "{path}, line {line}: a quote is opened there and never closed; close it, and \
+                 write a quote in a value twice"
+            ));
+        }
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let failed = |error: &csv::Error| format!("{path}: {error}; write it as RFC 4180 says");
         let names = reader.headers().map_err(|error| failed(&error))?.clone();
@@ -93,13 +103,12 @@ impl DataFile {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         for (number, line) in lines {
-            let object: BTreeMap<String, Box<RawValue>> =
-                serde_json::from_str(line).map_err(|error| {
-                    format!(
-                        "{path}, line {number}: {error}; write an object on each line, such as \
+            let Members(object) = serde_json::from_str(line).map_err(|error| {
+                format!(
+                    "{path}, line {number}: {error}; write an object on each line, such as \
                      {{\"id\":7}}"
-                    )
-                })?;
+                )
+            })?;
             if data.columns.is_empty() {
                 data = Self::with_columns(path, object.keys().map(String::as_str))?;
             }
@@ -232,6 +241,53 @@ impl DataFile {
     }
 }
 
+/// The line on which a quote is opened that is never closed.
+fn unclosed_quote(text: &str) -> Option<u64> {
+    let (mut opened, mut line, mut is_begin) = (None, 1, true);
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        line += u64::from(byte == b'\n');
+        match (opened, byte) {
+            (None, b'"') if is_begin => opened = Some(line),
+            // Twice, it is a quote in the value.
+            (Some(_), b'"') if bytes.next_if_eq(&b'"').is_none() => opened = None,
+            _ => {}
+        }
+        is_begin = opened.is_none() && matches!(byte, b',' | b'\n' | b'\r');
+    }
+    opened
+}
+
+/// The members of a JSON object, no two of which have the same name.
+struct Members(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(format!("the name '{name}' is there twice")));
+            }
+            members.insert(name, value);
+        }
+        Ok(Members(members))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +313,23 @@ mod tests {
         let text = "\u{feff}{\"id\":123456789012345678901234567890}\n{\"id\":1.10}\n{\"id\":1e2}\n";
         let data = DataFile::of_json_lines("d.jsonl", text).unwrap();
         assert_eq!(rows(&data), [["123456789012345678901234567890"], ["1.10"], ["1e2"]]);
+    }
+
+    #[test]
+    fn a_name_that_an_object_has_twice_is_refused() {
+        let said = DataFile::of_json_lines("d", "{\"a\":1}\n{\"a\":1,\"a\":2}").unwrap_err();
+        assert!(said.starts_with("d, line 2: the name 'a' is there twice"), "{said}");
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_named_with_the_line_where_it_opens() {
+        for (text, line) in [("a,b\n1,2\n3,\"x\n5,6\n7,8\n", 3), ("\"a\n1\n", 1)] {
+            let said = DataFile::of_csv("d", text).unwrap_err();
+            assert!(said.starts_with(&format!("d, line {line}: a quote is opened")), "{said}");
+        }
+        for text in ["a,b\n\"x\ny\",\"\"\n", "a,b\nx\"y,\"\"\"\"\n", "a,b\r\n\"1\",2\r\n"] {
+            DataFile::of_csv("d", text).unwrap();
+        }
     }
 
     #[test]

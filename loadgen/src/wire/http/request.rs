@@ -9,6 +9,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use super::super::input_file;
 use super::body_expectation::BodyExpectation;
 
 /// Longest body, as the longest payload of other protocols.
@@ -119,6 +120,7 @@ impl Body {
     ///
     /// A sentence that names the file and the remedy.
     pub(crate) fn of_file(path: &Path) -> Result<Self, String> {
+        input_file::expect_readable(path)?;
         let shown = path.display();
         // A file may be endless.
         let mut bytes = Vec::new();
