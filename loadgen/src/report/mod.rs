@@ -59,6 +59,19 @@ impl Reports {
     pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self, Error> {
         let output = &options.output;
         let folder = output.directory.as_deref();
+        if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+            for (flag, place) in [("--json", &output.record), ("--json-stream", &output.stream)] {
+                if let Some(Destination::File(path)) = place
+                    && path.starts_with(folder)
+                {
+                    return Err(Error::Usage(format!(
+                        "{flag} {}: the directory of --out does not exist before its results are \
+                         written; name a file outside of it, or make the directory first",
+                        path.display()
+                    )));
+                }
+            }
+        }
         Ok(Self {
             folder: folder.map(|path| ResultFolder::open(path, output.force)).transpose()?,
             record: output.record.as_ref().map(Destination::open).transpose()?,

@@ -169,6 +169,25 @@ fn every_command_writes_through_links_and_into_pipes_and_replaces_neither() {
     }
 }
 
+#[test]
+fn a_file_in_a_directory_that_the_run_will_make_is_refused_with_the_remedy() {
+    let folder = test_needs::folder();
+    let out = folder.path().join("out");
+    let (place, inside) = (out.display().to_string(), out.join("x").display().to_string());
+    for flag in ["--json", "--json-stream"] {
+        let finished = loadgen(&["run", "127.0.0.1:1", "-o", &place, flag, &inside]);
+        expect_one_line(&finished, 64, "name a file outside of it, or make the directory first");
+        assert!(!out.exists());
+    }
+    // The remedy.
+    fs::create_dir(&out).unwrap();
+    let address = Server::echo().address();
+    let [run, ..] = measurements(&address);
+    let finished = with(&run, &["-o", &place, "--json-stream", &inside]);
+    expect_no_errors(&finished);
+    assert!(fs::read_to_string(&inside).unwrap().lines().count() > 1);
+}
+
 /// A file and a directory with earlier results.
 struct Earlier {
     folder: tempfile::TempDir,
