@@ -345,6 +345,10 @@ pub(crate) struct SweepArgs {
     /// Print no report and no progress, only why the exit code is not 0 or the verdict not VALID
     #[arg(short, long, help_heading = "Sweep")]
     pub(crate) quiet: bool,
+
+    /// Show no live progress line
+    #[arg(long, help_heading = "Sweep")]
+    pub(crate) no_progress: bool,
 }
 
 /// Help below the flags.

@@ -165,7 +165,7 @@ impl Cell {
         });
         let mut options = Options::new(args.load, args.slo)?;
         options.output.quiet = args.quiet;
-        options.output.progress = !args.quiet;
+        options.output.progress = !args.quiet && !args.no_progress;
         Ok(Self { place, settings, options })
     }
 
@@ -360,6 +360,15 @@ pub(super) mod tests {
             Invocation::Do(Command::Sweep(args)) => SweepPlan::new(*args, &words),
             other => panic!("unexpected: {other:?}"),
         }
+    }
+
+    #[test]
+    fn the_live_line_of_a_sweep_can_be_left_out() {
+        let progress = |flags: &str| {
+            let plan = plan(&format!("--var size=16 {flags}")).unwrap();
+            plan.cells[0].options.output.progress
+        };
+        assert!(progress("") && !progress("--no-progress") && !progress("--quiet"));
     }
 
     #[test]
