@@ -49,6 +49,12 @@ impl Interrupt {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
+    /// An interrupt that was requested, for tests.
+    #[cfg(test)]
+    pub(crate) fn requested() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
     /// Calls `work`, which may block, in a thread of its own. Returns its result, or nothing if a
     /// signal is received before. Then the program ends, and the thread with it.
     pub(crate) fn or<T: Send + 'static>(

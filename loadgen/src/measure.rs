@@ -172,7 +172,8 @@ impl<'a> Runs<'a> {
         self.args.pacing = TextValue::of(pacing);
         let seed = options.seed_of_run(number);
         let options = &Options { pacing, seed, ..options.clone() };
-        let metrics = options.server_metrics.as_ref().map(MetricsReader::start);
+        let start = |address| MetricsReader::start(address, interrupt);
+        let metrics = options.server_metrics.as_ref().map(start);
         let metrics = metrics.transpose().map_err(Error::Start)?;
         let mut observer = MetricsObserver { observer, metrics };
         let before = Steal::now();

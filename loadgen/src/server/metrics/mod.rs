@@ -2,7 +2,8 @@
 //! it.
 //!
 //! A thread of its own reads them, so that a server that does not answer delays nothing while the
-//! load lasts. Before and after the run, a read may take two seconds.
+//! load lasts. Before and after the run, a read may take two seconds, and less if the run is
+//! interrupted.
 //!
 //! ```text
 //! client   one request, with bounds
@@ -17,7 +18,7 @@ mod samples;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Once;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,11 +26,18 @@ use self::client::READ_TIME_MAX;
 use self::growth::{Buckets, Growth};
 use self::samples::Samples;
 use crate::console;
+use crate::interrupt::Interrupt;
 use crate::options::MetricsAddress;
 use crate::record::{ServerMetricsInterval, ServerMetricsRecord, ServerTiming};
 
 /// How much longer than a read its answer may take to come from the thread.
 const SLACK: Duration = Duration::from_millis(200);
+
+/// How long a read may take after the user has asked to stop.
+const INTERRUPTED_MAX: Duration = Duration::from_millis(200);
+
+/// Time between two checks for a signal while a read is awaited.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Whether a failure was printed: a search or a sweep has a reader for each of many runs.
 static NAMED: Once = Once::new();
@@ -52,11 +60,12 @@ pub(crate) struct MetricsReader {
     latest: Option<Reading>,
     timings: BTreeMap<&'static str, Buckets>,
     record: ServerMetricsRecord,
+    interrupt: Interrupt,
 }
 
 impl MetricsReader {
     /// Starts the thread and reads the metrics once.
-    pub(crate) fn start(address: &MetricsAddress) -> io::Result<Self> {
+    pub(crate) fn start(address: &MetricsAddress, interrupt: &Interrupt) -> io::Result<Self> {
         let (requests, requested) = mpsc::channel();
         let (sender, readings) = mpsc::channel();
         let of_thread = address.clone();
@@ -80,6 +89,7 @@ impl MetricsReader {
             latest: None,
             timings: BTreeMap::new(),
             record: ServerMetricsRecord { address: address.to_string(), ..Default::default() },
+            interrupt: interrupt.clone(),
         };
         reader.read();
         reader.await_reading();
@@ -119,7 +129,15 @@ impl MetricsReader {
     }
 
     fn await_reading(&mut self) {
-        let reading = self.readings.recv_timeout(READ_TIME_MAX + SLACK);
+        let begun = Instant::now();
+        let reading = loop {
+            let is_interrupted = self.interrupt.is_requested();
+            let most = if is_interrupted { INTERRUPTED_MAX } else { READ_TIME_MAX + SLACK };
+            match self.readings.recv_timeout(LOOK_AGAIN) {
+                Err(RecvTimeoutError::Timeout) if begun.elapsed() < most => {}
+                reading => break reading,
+            }
+        };
         let gone = |_| Err("no answer".to_owned());
         let is_reading = reading.is_err();
         self.take(reading.unwrap_or_else(gone));

@@ -34,7 +34,7 @@ fn the_growth_over_all_reads_is_the_sum_of_the_intervals() {
     let address = endpoint(|stream, number| {
         answer(stream, &format!("process_cpu_seconds_total {number}\na_total {}\n", number * 10));
     });
-    let mut reader = MetricsReader::start(&address).unwrap();
+    let mut reader = MetricsReader::start(&address, &Interrupt::never()).unwrap();
     reader.read();
     reader.await_reading();
     let record = reader.finish();
@@ -52,7 +52,7 @@ fn a_server_that_closes_lies_or_comes_back_is_counted_and_the_rest_is_kept() {
         3 => answer(stream, "a_total 3\n"),
         _ => answer(stream, "a_total NaN\nb_total -9\n"),
     });
-    let mut reader = MetricsReader::start(&address).unwrap();
+    let mut reader = MetricsReader::start(&address, &Interrupt::never()).unwrap();
     for _ in 0..3 {
         reader.read();
         reader.await_reading();
@@ -71,7 +71,7 @@ fn a_counter_that_is_missing_for_a_while_does_not_count_anew() {
         1 => answer(stream, "b_total 1\n"),
         _ => answer(stream, "a_total 7\nb_total 1\n"),
     });
-    let mut reader = MetricsReader::start(&address).unwrap();
+    let mut reader = MetricsReader::start(&address, &Interrupt::never()).unwrap();
     reader.read();
     reader.await_reading();
     let record = reader.finish();
@@ -86,7 +86,7 @@ fn a_server_that_hangs_does_not_delay_reads_during_the_run_and_ends_with_a_bound
         // Kept open, without an answer.
         _ => held.send(stream).unwrap(),
     });
-    let mut reader = MetricsReader::start(&address).unwrap();
+    let mut reader = MetricsReader::start(&address, &Interrupt::never()).unwrap();
     (0..1_000).for_each(|_| reader.read());
     let record = reader.finish();
     assert_eq!((record.reads, record.intervals.len()), (1, 0));
@@ -104,7 +104,7 @@ fn a_response_byte_by_byte_is_read_until_the_time_is_over() {
             thread::sleep(Duration::from_millis(1));
         }
     });
-    let record = MetricsReader::start(&address).unwrap().finish();
+    let record = MetricsReader::start(&address, &Interrupt::never()).unwrap().finish();
     assert_eq!(record.reads, 0);
     assert!(record.failed_reads > 0);
 }
@@ -122,9 +122,19 @@ fn evshard_s_timings_become_bounds_of_percentiles() {
             ),
         );
     });
-    let record = MetricsReader::start(&address).unwrap().finish();
+    let record = MetricsReader::start(&address, &Interrupt::never()).unwrap().finish();
     let callback = &record.timings["callback"];
     assert_eq!((callback.count, callback.p99_at_most_ns), (1_000, Some(10_000)));
     assert_eq!(callback.buckets, [(Some(10_000), 990), (Some(1_000_000), 10)]);
     assert_eq!(record.intervals[0].p99_at_most_ns["callback"], 10_000);
+}
+
+#[test]
+fn an_interrupted_run_does_not_wait_for_metrics_that_hang() {
+    let held = std::sync::Mutex::new(Vec::new());
+    let address = endpoint(move |stream, _| held.lock().unwrap().push(stream));
+    let begun = Instant::now();
+    let record = MetricsReader::start(&address, &Interrupt::requested()).unwrap().finish();
+    assert!(begun.elapsed() < READ_TIME_MAX, "{:?}", begun.elapsed());
+    assert_eq!((record.reads, record.failed_reads > 0), (0, true));
 }
