@@ -31,7 +31,6 @@ pub(super) fn expect_readable(path: &Path) -> Result<(), String> {
 mod tests {
     use rustix::fs::{CWD, Mode, mkfifoat};
 
-    use super::*;
     use crate::wire::CommandFile;
     use crate::wire::http::{Body, DataFile, RequestFile};
 

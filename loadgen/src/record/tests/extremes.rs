@@ -132,7 +132,7 @@ fn http_args() -> Value {
 
 fn key_value_args() -> Value {
     json!({"keys": 1_000_000, "key_dist": "zipf:0.99", "mix": "get:9,set:1", "commands": "c.txt",
-        "preload": true,
+        "order": "timed", "preload": true,
     })
 }
 
