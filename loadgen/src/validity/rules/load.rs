@@ -443,7 +443,8 @@ mod tests {
 
     #[test]
     fn advice_about_timed_requests_names_no_rate() {
-        let said = |change: fn(&mut RunRecord)| {
+        type Change = fn(&mut RunRecord);
+        let said = |change: Change| {
             let found = findings(sample::open(), |record, run| {
                 record.args.arrival = Some("timed".to_owned());
                 record.args.rate = Some("mean 20.253".to_owned().into());
@@ -451,7 +452,7 @@ mod tests {
             });
             found.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join("\n")
         };
-        let cases: [(fn(&mut RunRecord), &str); 4] = [
+        let cases: [(Change, &str); 4] = [
             (
                 |run| {
                     run.rate.achieved_per_s = 0.5 * run.rate.offered_per_s.unwrap();
