@@ -22,7 +22,7 @@ use tempfile::TempDir;
 mod need;
 mod skips;
 
-pub use need::{Need, program};
+pub use need::{Need, node_ws, program, python_websockets};
 use skips::REQUIRE;
 pub use skips::{Skip, take_skips};
 

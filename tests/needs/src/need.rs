@@ -41,6 +41,10 @@ pub enum Need {
     Program(&'static str),
     /// A C compiler, and libevent's headers (Debian: `libevent-dev`).
     Libevent,
+    /// A Python with the package websockets (Debian: `python3-websockets`).
+    PythonWebsockets,
+    /// Node with the package ws (Debian: `node-ws`).
+    NodeWs,
     /// `strace`, and the right to trace a child.
     Trace,
     /// The right to run a program as another user.
@@ -100,6 +104,8 @@ impl Need {
             Self::Backlog(_) => "backlog",
             Self::Program(name) => name,
             Self::Libevent => "libevent",
+            Self::PythonWebsockets => "python3-websockets",
+            Self::NodeWs => "node-ws",
             Self::Trace => "strace",
             Self::OtherUser => "other-user",
             Self::SetUserId => "set-user-id",
@@ -119,6 +125,8 @@ impl Need {
             Self::Descriptors(0),
             Self::Backlog(0),
             Self::Libevent,
+            Self::PythonWebsockets,
+            Self::NodeWs,
             Self::Trace,
             Self::OtherUser,
             Self::SetUserId,
@@ -156,6 +164,8 @@ impl Need {
                 "c",
                 "/dev/null",
             ])),
+            Self::PythonWebsockets => find_python_websockets().map(drop),
+            Self::NodeWs => finish(node_command()?.args(["-e", "require('ws')"])),
             Self::Trace => trace_a_child(),
             Self::OtherUser => run_as_other_user(),
             Self::SetUserId => run_set_user_id(),
@@ -176,6 +186,38 @@ impl Need {
 #[must_use = "a test without its program must return"]
 pub fn program(name: &'static str) -> Option<PathBuf> {
     if crate::missing(Need::Program(name)) { None } else { find(name) }
+}
+
+/// A Python with the package websockets; `None`, and the test is skipped, if there is none.
+#[track_caller]
+#[must_use = "a test without its program must return"]
+pub fn python_websockets() -> Option<Command> {
+    let is_missing = crate::missing(Need::PythonWebsockets);
+    if is_missing { None } else { find_python_websockets().ok() }
+}
+
+/// Node with the package ws; `None`, and the test is skipped, if it is not installed.
+#[track_caller]
+#[must_use = "a test without its program must return"]
+pub fn node_ws() -> Option<Command> {
+    if crate::missing(Need::NodeWs) { None } else { node_command().ok() }
+}
+
+/// The first Python that has the package: that of `PATH` may be another one than Debian's.
+fn find_python_websockets() -> io::Result<Command> {
+    let pythons = find("python3").into_iter().chain(["/usr/bin/python3".into()]);
+    let has_it =
+        |python: &PathBuf| finish(Command::new(python).args(["-c", "import websockets"])).is_ok();
+    let mut with_it = pythons.filter(has_it).map(Command::new);
+    with_it.next().ok_or_else(|| not_installed("websockets for Python"))
+}
+
+/// Node, which also looks for packages where Debian has them.
+fn node_command() -> io::Result<Command> {
+    let mut node = Command::new(find("node").ok_or_else(|| not_installed("node"))?);
+    let own = std::env::var("NODE_PATH").unwrap_or_default();
+    node.env("NODE_PATH", format!("{own}:/usr/share/nodejs:/usr/lib/nodejs"));
+    Ok(node)
 }
 
 /// Servers are often outside an ordinary user's `PATH`.
