@@ -11,12 +11,13 @@ use crate::wire::http::{
     Body, BodyExpectation, DataFile, ExpectedStatuses, HttpOptions, HttpSpec, Method, RequestFile,
     RequestSpec, Requests, header, path,
 };
-use crate::wire::{Order, Protocol};
+use crate::wire::{Order, Protocol, Upgrade, Verify};
 
 /// The requests of HTTP, and what replies must be.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HttpArgs {
-    /// Path of requests [default: that of the target's URL, otherwise /]
+    /// Path of requests, or of the upgrade to WebSocket [default: that of the target's URL, otherwise
+    /// /]
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(crate) http_path: Option<String>,
 
@@ -24,7 +25,7 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "METHOD")]
     pub(crate) http_method: Option<Method>,
 
-    /// Header of all requests, repeatable, such as 'Accept: */*'
+    /// Header of all requests, or of the upgrade to WebSocket, repeatable, such as 'Accept: */*'
     #[arg(long, value_name = "HEADER", value_parser = header)]
     pub(crate) http_header: Vec<String>,
 
@@ -65,6 +66,13 @@ pub(crate) struct HttpArgs {
 }
 
 impl HttpArgs {
+    /// The upgrade to WebSocket, which uses up the flags that it has in common with HTTP.
+    pub(super) fn take_upgrade(&mut self, named: &NamedTarget) -> Result<Upgrade, Error> {
+        let path = http_path(self.http_path.take(), named)?;
+        let headers = std::mem::take(&mut self.http_header);
+        Upgrade::new(&named.http_host, path, &headers).map_err(Error::Usage)
+    }
+
     /// One of these flags that is given.
     fn given(&self) -> Option<&'static str> {
         let flags = [

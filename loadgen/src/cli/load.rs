@@ -22,9 +22,9 @@ use crate::wire::{
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
     /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path. As a URL it names the
-    /// protocol, too: http://HOST:PORT/PATH, redis://HOST:PORT (resp-ping), memcached://HOST:PORT;
-    /// tcp://HOST:PORT names none. https://, rediss:// and tls:// are the same over TLS. The port
-    /// of a known protocol may be left out, and the path
+    /// protocol, too: http://HOST:PORT/PATH, ws://HOST:PORT/PATH (websocket), redis://HOST:PORT
+    /// (resp-ping), memcached://HOST:PORT; tcp://HOST:PORT names none. https://, wss://, rediss://
+    /// and tls:// are the same over TLS. The port of a known protocol may be left out, and the path
     #[arg(value_name = "TARGET", default_value = "127.0.0.1:5555")]
     pub(crate) target: String,
 
@@ -117,8 +117,9 @@ pub(crate) struct ShapeArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrafficArgs {
     /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http,
-    /// resp-ping, resp-echo (Redis), memcached (set); with keys: resp2, resp3 (Redis),
-    /// memcached-text, memcached-meta [default: that of the target's URL, otherwise raw]
+    /// websocket (echo of messages), resp-ping, resp-echo (Redis), memcached (set); with keys:
+    /// resp2, resp3 (Redis), memcached-text, memcached-meta [default: that of the target's URL,
+    /// otherwise raw]
     #[arg(long, value_name = "P")]
     pub(crate) protocol: Option<Protocol>,
 
@@ -138,6 +139,10 @@ pub(crate) struct TrafficArgs {
     /// How many times as fast --order timed is as the file [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = speed)]
     pub(crate) speed: Option<f64>,
+
+    /// Send text messages over websocket, instead of binary ones
+    #[arg(long)]
+    pub(crate) ws_text: bool,
 
     /// Maximum number of requests outstanding per connection [default: 1 in a closed loop or with
     /// http, otherwise 1024]

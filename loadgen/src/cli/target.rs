@@ -25,6 +25,7 @@ pub(super) enum Scheme {
     Http,
     Redis,
     Memcached,
+    WebSocket,
 }
 
 impl Scheme {
@@ -32,6 +33,7 @@ impl Scheme {
     pub(super) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::Http => &[Protocol::Http],
+            Self::WebSocket => &[Protocol::WebSocket],
             Self::Redis => {
                 &[Protocol::RespPing, Protocol::RespEcho, Protocol::Resp2, Protocol::Resp3]
             }
@@ -41,10 +43,15 @@ impl Scheme {
         }
     }
 
+    /// Whether a URL with it can have a path, and headers go with it.
+    fn has_path(self) -> bool {
+        matches!(self, Self::Http | Self::WebSocket)
+    }
+
     fn default_port(self, is_tls: bool) -> u16 {
         match self {
-            Self::Http if is_tls => 443,
-            Self::Http => 80,
+            Self::Http | Self::WebSocket if is_tls => 443,
+            Self::Http | Self::WebSocket => 80,
             Self::Redis => 6379,
             Self::Memcached => 11211,
         }
@@ -85,7 +92,7 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if authority.contains('@') {
         return Err(match scheme {
-            Some(Scheme::Http) => format!(
+            Some(scheme) if scheme.has_path() => format!(
                 "target '{text}': leave out what stands before the '@', and use \
                  --http-header 'Authorization: ...'"
             ),
@@ -97,12 +104,15 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
     }
     let http_path = match (scheme, path) {
         (_, "") => None,
-        (Some(Scheme::Http), query) if query.starts_with('?') => Some(format!("/{query}")),
-        (Some(Scheme::Http), path) => Some(path.to_owned()),
+        (Some(scheme), query) if scheme.has_path() && query.starts_with('?') => {
+            Some(format!("/{query}"))
+        }
+        (Some(scheme), path) if scheme.has_path() => Some(path.to_owned()),
         (_, "/") => None,
         (_, path) => {
             return Err(format!(
-                "target '{text}': only http:// and https:// have a path; leave out '{path}'"
+                "target '{text}': only http://, https://, ws:// and wss:// have a path; leave out \
+                 '{path}'"
             ));
         }
     };
@@ -127,6 +137,8 @@ fn known_scheme(text: &str, scheme: &str) -> Result<(Option<Scheme>, bool), Stri
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((Some(Scheme::Http), false)),
         "https" => Ok((Some(Scheme::Http), true)),
+        "ws" => Ok((Some(Scheme::WebSocket), false)),
+        "wss" => Ok((Some(Scheme::WebSocket), true)),
         "redis" => Ok((Some(Scheme::Redis), false)),
         "rediss" => Ok((Some(Scheme::Redis), true)),
         "memcached" => Ok((Some(Scheme::Memcached), false)),
@@ -134,7 +146,8 @@ fn known_scheme(text: &str, scheme: &str) -> Result<(Option<Scheme>, bool), Stri
         "tls" => Ok((None, true)),
         _ => Err(format!(
             "target '{text}': the scheme '{scheme}' is not supported; write http://, https://, \
-             redis://, rediss://, memcached://, tcp://, tls://, unix:/path or HOST:PORT"
+             ws://, wss://, redis://, rediss://, memcached://, tcp://, tls://, unix:/path or \
+             HOST:PORT"
         )),
     }
 }
@@ -211,8 +224,11 @@ mod tests {
         assert_eq!(address_of("https://a.example"), plain("a.example:443", "a.example"));
         assert_eq!(address_of("rediss://r"), plain("r:6379", "r"));
         assert_eq!(address_of("tls://t:5"), plain("t:5", "t:5"));
+        assert_eq!(address_of("ws://w"), plain("w:80", "w"));
+        assert_eq!(address_of("wss://w"), plain("w:443", "w"));
         let is_tls = |text| parse(text).unwrap().is_tls;
         assert!(is_tls("https://a") && is_tls("rediss://a") && is_tls("tls://a:1"));
+        assert!(is_tls("wss://a") && !is_tls("ws://a"));
         assert!(!is_tls("http://a") && !is_tls("tcp://a:1") && !is_tls("a:1"));
         let scheme = |text| parse(text).unwrap().scheme;
         assert_eq!(scheme("http://a"), Some(Scheme::Http));
@@ -232,6 +248,8 @@ mod tests {
         assert_eq!(path("http://a/b#c").as_deref(), Some("/b"));
         assert_eq!(path("http://a:1/b://c").as_deref(), Some("/b://c"));
         assert_eq!(path("http://a#c"), None);
+        assert_eq!(path("ws://a/chat?room=1").as_deref(), Some("/chat?room=1"));
+        assert_eq!(path("wss://a?room=1").as_deref(), Some("/?room=1"));
     }
 
     #[test]
@@ -242,7 +260,8 @@ mod tests {
             ("://a", "the scheme '' is not supported"),
             ("http://u:p@a/", "use --http-header 'Authorization: ...'"),
             ("redis://:p@a", "use --authenticate USER:PASSWORD"),
-            ("redis://a/1", "only http:// and https:// have a path; leave out '/1'"),
+            ("redis://a/1", "only http://, https://, ws:// and wss:// have a path; leave out '/1'"),
+            ("ws://u:p@a/", "use --http-header 'Authorization: ...'"),
             ("memcached://a?x", "leave out '?x'"),
             ("tcp://a", "has no port"),
             ("http://", "has no host"),

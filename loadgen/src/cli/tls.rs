@@ -80,9 +80,14 @@ pub(super) fn tls(args: TlsArgs, named: &NamedTarget) -> Result<Option<TlsClient
             }
         };
     }
-    if named.scheme == Some(Scheme::Http) && !named.is_tls {
+    let over_tls = match named.scheme {
+        Some(Scheme::Http) => Some("https"),
+        Some(Scheme::WebSocket) => Some("wss"),
+        _ => None,
+    };
+    if let Some(scheme) = over_tls.filter(|_| !named.is_tls) {
         return usage(format!(
-            "--tls: the target '{}' names plain text; write https://",
+            "--tls: the target '{}' names plain text; write {scheme}://",
             named.text
         ));
     }

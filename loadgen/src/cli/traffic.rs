@@ -1,18 +1,20 @@
 //! The traffic that the flags and the target name. A flag that the protocol cannot use is refused,
 //! because the result would not be what the user asked for.
 
+use std::sync::Arc;
+
 use super::http::HttpArgs;
 use super::load::{KeyValueArgs, TrafficArgs};
 use super::target::NamedTarget;
 use crate::error::Error;
 use crate::wire::{
-    Commands, KeyValueSpec, Order, Protocol, STAMP_BYTES, Setup, TrafficSpec, Verify,
+    CommandSetup, Commands, KeyValueSpec, Order, Protocol, STAMP_BYTES, Setup, TrafficSpec, Verify,
 };
 
 /// The traffic of a run over `connections` connections against `named`.
 pub(super) fn traffic(
     args: TrafficArgs,
-    http: HttpArgs,
+    mut http: HttpArgs,
     key_value: KeyValueArgs,
     named: &NamedTarget,
     connections: u32,
@@ -25,7 +27,11 @@ pub(super) fn traffic(
              --commands, or leave --order out"
         ));
     }
-    let setup = setup(&key_value, protocol)?;
+    let commands = commands(&key_value, protocol)?;
+    let setup = match protocol {
+        Protocol::WebSocket => Setup::Upgrade(Arc::new(http.take_upgrade(named)?)),
+        _ => commands.into(),
+    };
     let expects_body = http.expect_body.is_some();
     let verify = match verify(&args, key_value.commands.is_some())? {
         _ if expects_body => Verify::None,
@@ -38,6 +44,7 @@ pub(super) fn traffic(
         key_value: key_value_spec(key_value, &args, protocol, connections)?,
         sizes: args.size.unwrap_or_default(),
         verify,
+        is_text: args.ws_text,
     })
 }
 
@@ -67,8 +74,8 @@ fn verify(args: &TrafficArgs, has_commands: bool) -> Result<Verify, Error> {
     }
 }
 
-/// What each connection says before its first request.
-fn setup(args: &KeyValueArgs, protocol: Protocol) -> Result<Setup, Error> {
+/// The commands that each connection sends before its first request.
+fn commands(args: &KeyValueArgs, protocol: Protocol) -> Result<CommandSetup, Error> {
     let credentials = args.authenticate.as_ref();
     if credentials.is_some() && !protocol.is_resp() && !protocol.is_memcached() {
         return usage(format!(
@@ -81,7 +88,7 @@ fn setup(args: &KeyValueArgs, protocol: Protocol) -> Result<Setup, Error> {
             "--select-db has no effect on {protocol}; use a protocol of Redis, or leave it out"
         ));
     }
-    Ok(Setup::new(protocol, credentials, args.select_db))
+    Ok(CommandSetup::new(protocol, credentials, args.select_db))
 }
 
 /// The keys and commands; nothing for a protocol without keys.
@@ -167,6 +174,11 @@ fn expect_effects(args: &TrafficArgs, protocol: Protocol) -> Result<(), Error> {
             "--size has no effect on {protocol}, whose requests have no payload; {instead}"
         ));
     }
+    if args.ws_text && protocol != Protocol::WebSocket {
+        return usage(format!(
+            "--ws-text has no effect on {protocol}; use --protocol websocket, or leave it out"
+        ));
+    }
     if let Some(verify @ (Verify::Length | Verify::None)) = args.verify
         && !protocol.has_reply_payload()
     {
@@ -204,6 +216,11 @@ mod tests {
         assert_eq!(traffic("redis://a --protocol resp-echo --size 5").protocol, Protocol::RespEcho);
         assert_eq!(traffic("memcached://a").protocol, Protocol::Memcached);
         assert_eq!(traffic("tcp://a:1").protocol, Protocol::Raw);
+        let websocket = traffic("ws://a/b?c --ws-text --http-header Origin:b");
+        assert_eq!((websocket.protocol, websocket.path()), (Protocol::WebSocket, Some("/b?c")));
+        assert!(websocket.is_text);
+        assert_eq!(traffic("wss://a").path(), Some("/"));
+        assert_eq!(traffic("a:1 --protocol websocket --http-path /x").path(), Some("/x"));
         assert_eq!(traffic("tcp://a:1 --protocol line").protocol, Protocol::Line);
     }
 
@@ -212,6 +229,9 @@ mod tests {
         for (flags, said) in [
             ("http://a --protocol raw", "--protocol raw: the target 'http://a' names another"),
             ("redis://a --protocol memcached", "--protocol memcached"),
+            ("ws://a --protocol http", "--protocol http: the target 'ws://a' names another"),
+            ("ws://a --tls", "--tls: the target 'ws://a' names plain text; write wss://"),
+            ("ws://a/b --http-path /c", "--http-path /c: the target 'ws://a/b' names the path"),
             ("http://a/b --http-path /c", "--http-path /c: the target 'http://a/b' names the path"),
         ] {
             assert!(refusal(flags).contains(said), "{flags}: {}", refusal(flags));
@@ -226,6 +246,12 @@ mod tests {
             ("--http-path /a", "--http-path has no effect on raw"),
             ("--protocol line --http-header A:b", "--http-header has no effect on line"),
             ("memcached://a --expect-status 404", "--expect-status has no effect on memcached"),
+            ("--ws-text", "--ws-text has no effect on raw; use --protocol websocket"),
+            ("ws://a --expect-status 101", "--expect-status has no effect on websocket"),
+            ("ws://a --http-method GET", "--http-method has no effect on websocket"),
+            ("ws://a --preload", "--preload has no effect on websocket"),
+            ("ws://a --authenticate x", "has no effect on websocket"),
+            ("ws://a --http-header Upgrade:h2c", "--http-header Upgrade: loadgen writes"),
             ("redis://a --verify length", "--verify length has no effect on resp-ping"),
             ("memcached://a --verify none", "--verify none has no effect on memcached"),
         ] {
@@ -236,6 +262,7 @@ mod tests {
             "redis://a --verify full",
             "memcached://a --size 100",
             "--verify length --size 5",
+            "ws://a --verify length --size 1..64KiB --pipeline 4 --churn 100",
         ] {
             assert!(options(flags).is_ok(), "{flags}");
         }

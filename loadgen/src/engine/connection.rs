@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 
 use super::due_requests::DueRequests;
 use super::network::Interest;
 use super::plan::Plan;
 use super::recorder::{Failure, Obstacle, Recorder, Request};
 use crate::tls::{Connector, TlsStream, Transport, is_transient};
-use crate::wire::{Exchange, Setup, SetupExchange};
+use crate::wire::{Exchange, SetupExchange};
 
 /// The state of a connection's stream.
 #[derive(Debug)]
@@ -82,16 +83,14 @@ impl std::fmt::Display for SetupFailure {
 }
 
 impl<S: Read + Write> SettingUpStream<S> {
-    /// Continues as far as the socket allows, with `buffer` as memory. Returns whether the server
-    /// has answered every step.
+    /// Continues as far as the socket allows, with `buffer` as memory. Once the server has answered
+    /// every step, returns where in `buffer` the bytes behind the last answer are.
     pub(crate) fn advance(
         &mut self,
-        setup: &Setup,
         buffer: &mut [u8],
-    ) -> Result<bool, SetupFailure> {
+    ) -> Result<Option<Range<usize>>, SetupFailure> {
         loop {
-            let unsent = self.exchange.unsent(setup);
-            let written = match unsent {
+            let written = match self.exchange.unsent() {
                 [] => self.transport.flush().map(|()| 0),
                 unsent => self.transport.write(unsent),
             };
@@ -103,20 +102,20 @@ impl<S: Read + Write> SettingUpStream<S> {
             match self.transport.read(buffer) {
                 Ok(0) => return Err(SetupFailure::ClosedByServer),
                 Ok(count) => {
-                    let answered = self.exchange.receive(setup, &buffer[..count]);
-                    if answered.map_err(SetupFailure::Refused)? {
-                        return Ok(true);
+                    let answered = self.exchange.receive(&buffer[..count]);
+                    if let Some(taken) = answered.map_err(SetupFailure::Refused)? {
+                        return Ok(Some(taken..count));
                     }
                 }
-                Err(error) if is_transient(&error) => return Ok(false),
+                Err(error) if is_transient(&error) => return Ok(None),
                 Err(error) => return Err(SetupFailure::Other(error)),
             }
         }
     }
 
     /// Whether bytes wait for the socket to take them.
-    pub(crate) fn has_unsent(&self, setup: &Setup) -> bool {
-        !self.exchange.unsent(setup).is_empty() || self.transport.has_unsent()
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.exchange.unsent().is_empty() || self.transport.has_unsent()
     }
 }
 
@@ -284,8 +283,8 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Sends the rest of a partly sent request, and the requests that are due and allowed, in one
-    /// write.
+    /// Sends the rest of a partly sent request, the answers to pings, and the requests that are due
+    /// and allowed, in one write.
     ///
     /// `closed` says whether a connection without a schedule may begin requests. Returns whether
     /// bytes are left that the socket did not take. A request counts as sent, and gets its time
@@ -312,7 +311,7 @@ impl<S: Read + Write> Connection<S> {
             _ if closed => allowance,
             _ => 0,
         };
-        if new == 0 && !self.exchange.is_mid_request() {
+        if new == 0 && !self.exchange.has_unsent() {
             stream.transport.flush()?;
             return Ok(stream.transport.has_unsent());
         }
@@ -344,7 +343,7 @@ impl<S: Read + Write> Connection<S> {
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);
         }
-        Ok(begun < new || self.exchange.is_mid_request() || stream.transport.has_unsent())
+        Ok(begun < new || self.exchange.has_unsent() || stream.transport.has_unsent())
     }
 
     /// Whether a read has a result although its socket may not be readable.
@@ -379,9 +378,22 @@ impl<S: Read + Write> Connection<S> {
         }
         stream.last_progress_ns = reply_ns;
         tools.recorder.bytes_received(count, reply_ns);
+        self.check(0..count, reply_ns, tools)
+    }
+
+    /// Checks the bytes that were received at `reply_ns` and are in this part of the buffer.
+    pub(crate) fn check(
+        &mut self,
+        received: Range<usize>,
+        reply_ns: u64,
+        tools: &mut Tools<'_, '_>,
+    ) -> Result<(), Failure> {
+        let StreamState::Open(stream) = &mut self.stream else {
+            return Ok(());
+        };
         let full = stream.allowance(tools.plan) == 0;
         let outstanding = stream.outstanding.len();
-        let (traffic, bytes) = (&tools.plan.traffic, &tools.buffer[..count]);
+        let (traffic, bytes) = (&tools.plan.traffic, &tools.buffer[received]);
         let right = self.exchange.verify_received(traffic, bytes, outstanding, |reply| {
             let answered = stream.outstanding.pop_front();
             let request = answered.expect("no more replies than requests are accepted");
@@ -392,6 +404,20 @@ impl<S: Read + Write> Connection<S> {
         if full && stream.outstanding.len() < outstanding {
             self.free_ns = reply_ns;
         }
-        right.map_err(Failure::Mismatch)
+        right.map_err(Failure::Mismatch)?;
+        self.exchange.take_closed().map_or(Ok(()), |words| Err(Failure::ClosedWith(words)))
+    }
+
+    /// Announces the end of the stream, as far as the socket takes that at once. The socket is
+    /// closed when the stream is dropped.
+    pub(crate) fn announce_end(&mut self, plan: &Plan<'_>, scratch: &mut Vec<u8>) {
+        if let StreamState::Open(stream) = &mut self.stream {
+            let ending = self.exchange.ending(&plan.traffic, scratch);
+            if !ending.is_empty() {
+                // The end of the stream itself says enough.
+                let _ = stream.transport.write(ending);
+            }
+            stream.transport.end();
+        }
     }
 }

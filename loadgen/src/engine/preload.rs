@@ -113,20 +113,20 @@ fn connect(
             Transport::Tls(Box::new(stream))
         }
     };
-    let setup = &plan.options.traffic.setup;
-    if setup.is_empty() {
+    let options = plan.options;
+    let Some(exchange) = SetupExchange::new(&options.traffic.setup, options.seed, 0, 0) else {
         return Ok(transport);
-    }
+    };
     let mut stream = SettingUpStream {
         transport,
-        exchange: SetupExchange::new(setup),
+        exchange,
         begun_ns: 0,
         connected_ns: 0,
         interest: Interest::Read,
     };
-    match stream.advance(setup, buffer) {
-        Ok(true) => Ok(stream.transport),
-        Ok(false) => Err("no answer within the timeout (--timeout)".to_owned()),
+    match stream.advance(buffer) {
+        Ok(Some(_)) => Ok(stream.transport),
+        Ok(None) => Err("no answer within the timeout (--timeout)".to_owned()),
         Err(failure) => Err(failure.to_string()),
     }
 }

@@ -37,9 +37,13 @@ pub(crate) struct ArgsRecord {
     /// Requests of HTTP, and what replies must be; nothing for other protocols.
     #[serde(default)]
     pub(crate) http: Option<HttpArgsRecord>,
-    /// Path and query of HTTP requests; nothing for other protocols, and for requests of a file.
+    /// Path and query of HTTP requests, or of the upgrade to WebSocket; nothing for other protocols,
+    /// and for requests of a file.
     #[serde(default)]
     pub(crate) http_path: Option<String>,
+    /// Whether messages of WebSocket are text.
+    #[serde(default)]
+    pub(crate) ws_text: bool,
     /// Statuses of HTTP replies that are no errors, as given; nothing for other protocols.
     #[serde(default)]
     pub(crate) expect_status: Option<String>,
@@ -115,9 +119,10 @@ impl ArgsRecord {
         if let Some(http) = &self.http {
             return http.requests(&self.protocol);
         }
+        let text = if self.ws_text { " text" } else { "" };
         match self.size.as_str() {
             NO_PAYLOAD => format!("{} requests", self.protocol),
-            size => format!("{} requests of {size}{unit}", self.protocol),
+            size => format!("{}{text} requests of {size}{unit}", self.protocol),
         }
     }
 }
@@ -138,7 +143,8 @@ impl From<&Options> for ArgsRecord {
             protocol: traffic.protocol.to_string(),
             tls: options.tls.as_ref().map(|tls| tls.settings().into()),
             http: HttpArgsRecord::of(options),
-            http_path: http.and_then(|http| http.path()).map(str::to_owned),
+            http_path: traffic.path().map(str::to_owned),
+            ws_text: traffic.is_text,
             expect_status: http.map(|http| http.statuses.to_string()),
             key_value: KeyValueArgsRecord::of(options),
             key_prefix: traffic.key_value.as_ref().map(|spec| spec.prefix.to_string()),

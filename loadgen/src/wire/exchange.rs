@@ -8,6 +8,7 @@ use super::reply::Reply;
 use super::stream::Stream;
 use super::traffic::Traffic;
 use super::verify::ReplyCheck;
+use super::websocket::WebSocketExchange;
 
 /// One connection's position in the traffic.
 ///
@@ -22,6 +23,8 @@ pub(crate) enum Exchange {
     KeyValue(Box<KeyValueExchange>),
     /// HTTP requests.
     Http(Box<HttpExchange>),
+    /// Messages of WebSocket.
+    WebSocket(Box<WebSocketExchange>),
 }
 
 /// A position in requests and replies that do not depend on other connections.
@@ -39,6 +42,9 @@ impl Exchange {
                 Self::KeyValue(Box::new(KeyValueExchange::new(shared, connection)))
             }
             (None, Some(http)) => Self::Http(Box::new(HttpExchange::new(http, connection))),
+            (None, None) if traffic.framing.is_websocket() => {
+                Self::WebSocket(Box::new(WebSocketExchange::new(traffic, connection)))
+            }
             (None, None) => Self::Stream(StreamExchange {
                 requests: Stream::new(traffic, Direction::Request, connection),
                 replies: ReplyCheck::new(traffic, connection),
@@ -52,7 +58,18 @@ impl Exchange {
             Self::Stream(stream) => stream.requests.is_inside(),
             Self::KeyValue(exchange) => exchange.is_mid_request(),
             Self::Http(exchange) => exchange.is_mid_request(),
+            Self::WebSocket(exchange) => exchange.is_mid_request(),
         }
+    }
+
+    /// Whether bytes wait to be sent that belong to no new request: the rest of one, or the answer
+    /// to a ping.
+    pub(crate) fn has_unsent(&self) -> bool {
+        let has_control_frames = match self {
+            Self::WebSocket(exchange) => exchange.has_control_frames(),
+            Self::Stream(_) | Self::KeyValue(_) | Self::Http(_) => false,
+        };
+        has_control_frames || self.is_mid_request()
     }
 
     /// Whether a complete reply has announced that the server closes the connection. The server
@@ -60,13 +77,31 @@ impl Exchange {
     pub(crate) fn wants_close(&self) -> bool {
         match self {
             Self::Http(exchange) => exchange.wants_close(),
-            Self::Stream(_) | Self::KeyValue(_) => false,
+            Self::Stream(_) | Self::KeyValue(_) | Self::WebSocket(_) => false,
         }
     }
 
-    /// The bytes to send next: the rest of a request already begun, then up to `new` further ones;
-    /// at most [`super::SLICE_BYTES_MAX`]. If they are no slice of the payload, they are assembled
-    /// in `scratch`.
+    /// What the server has said to end the connection, which cannot be used any more. Only
+    /// WebSocket has words for that.
+    pub(crate) fn take_closed(&mut self) -> Option<String> {
+        match self {
+            Self::WebSocket(exchange) => exchange.take_closed(),
+            Self::Stream(_) | Self::KeyValue(_) | Self::Http(_) => None,
+        }
+    }
+
+    /// The bytes that end the connection in order, assembled in `scratch`. Only WebSocket has some.
+    pub(crate) fn ending<'a>(&mut self, traffic: &Traffic, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        match self {
+            Self::WebSocket(exchange) => exchange.assemble_end(traffic, scratch),
+            Self::Stream(_) | Self::KeyValue(_) | Self::Http(_) => scratch.clear(),
+        }
+        scratch
+    }
+
+    /// The bytes to send next: the rest of a request already begun, the answers to pings, then up
+    /// to `new` further requests; at most [`super::SLICE_BYTES_MAX`]. If they are no slice of the
+    /// payload, they are assembled in `scratch`.
     pub(crate) fn outgoing<'a>(
         &mut self,
         traffic: &'a Traffic,
@@ -82,6 +117,7 @@ impl Exchange {
                 exchange.assemble(traffic, shared, new, scratch);
             }
             (Self::Http(exchange), _, Some(http)) => exchange.assemble(http, new, scratch),
+            (Self::WebSocket(exchange), ..) => exchange.assemble(traffic, new, scratch),
             (Self::KeyValue(_) | Self::Http(_), ..) => scratch.clear(),
         }
         scratch
@@ -94,6 +130,7 @@ impl Exchange {
             (Self::Stream(stream), ..) => stream.requests.advance(traffic, sent).begun,
             (Self::KeyValue(exchange), Some(shared), _) => exchange.advance_sent(shared, sent),
             (Self::Http(exchange), _, Some(http)) => exchange.advance_sent(http, sent),
+            (Self::WebSocket(exchange), ..) => exchange.advance_sent(traffic, sent),
             (Self::KeyValue(_) | Self::Http(_), ..) => 0,
         }
     }
@@ -118,6 +155,9 @@ impl Exchange {
             (Self::Http(exchange), _, Some(http)) => {
                 exchange.verify_received(http, bytes, on_reply)
             }
+            (Self::WebSocket(exchange), ..) => {
+                exchange.verify_received(traffic, bytes, outstanding, on_reply)
+            }
             (Self::KeyValue(_) | Self::Http(_), ..) => Ok(()),
         }
     }
@@ -141,6 +181,7 @@ impl Exchange {
             }
             Self::KeyValue(exchange) => exchange.restart(),
             Self::Http(exchange) => exchange.restart(),
+            Self::WebSocket(exchange) => exchange.restart(),
         }
     }
 }

@@ -7,6 +7,8 @@ use super::payload::{Cursor, Payload};
 pub(super) struct Frame<'a> {
     pub(super) head: &'a [u8],
     pub(super) payload_bytes: u64,
+    /// Whether the payload is masked.
+    pub(super) is_masked: bool,
     pub(super) tail: &'a [u8],
 }
 
@@ -35,7 +37,11 @@ impl<'a> Frame<'a> {
         }
         let passed = offset - head_bytes;
         if passed < self.payload_bytes {
-            return Piece::Payload(payload.slice(start.plus(passed), self.payload_bytes - passed));
+            let rest = self.payload_bytes - passed;
+            return Piece::Payload(match self.is_masked {
+                false => payload.slice(start.plus(passed), rest),
+                true => payload.masked_slice(start, passed, rest),
+            });
         }
         Piece::Framing(&self.tail[(passed - self.payload_bytes) as usize..])
     }

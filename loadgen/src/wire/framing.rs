@@ -32,20 +32,44 @@ pub(super) enum Direction {
 #[derive(Debug)]
 pub(super) struct Framing {
     protocol: Protocol,
+    /// Whether messages of WebSocket are text.
+    is_text: bool,
+}
+
+/// What the framing of a message depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outline {
+    /// Number of the connection.
+    pub(super) connection: u32,
+    /// Size of the payload.
+    pub(super) size: u64,
+    /// The key that masks the payload of a request; zeros except over WebSocket.
+    pub(super) key: [u8; 4],
 }
 
 impl Framing {
-    /// The framing of `protocol`.
-    pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol }
+    /// The framing of `protocol`; `is_text` says whether messages of WebSocket are text.
+    pub(super) fn new(protocol: Protocol, is_text: bool) -> Self {
+        Self { protocol, is_text }
     }
 
     /// The bytes that payloads may contain.
     pub(super) fn alphabet(&self) -> Alphabet {
         match self.protocol {
             Protocol::Line => Alphabet::Printable,
+            Protocol::WebSocket if self.is_text => Alphabet::Printable,
             _ => Alphabet::Bytes,
         }
+    }
+
+    /// Whether messages are those of WebSocket.
+    pub(super) fn is_websocket(&self) -> bool {
+        self.protocol == Protocol::WebSocket
+    }
+
+    /// Whether messages of WebSocket are text.
+    pub(super) fn is_text(&self) -> bool {
+        self.is_text
     }
 
     /// Whether messages are payload and nothing else.
@@ -79,14 +103,15 @@ impl Framing {
         self.error_words().iter().any(agrees)
     }
 
-    /// The message for a payload of `size` bytes on connection number `connection`.
+    /// The message with this outline. A reply of WebSocket is its payload: the server may divide
+    /// it into frames as it likes.
     pub(super) fn frame<'a>(
         &'a self,
         direction: Direction,
-        connection: u32,
-        size: u64,
+        outline: Outline,
         buffer: &'a mut HeadBuffer,
     ) -> Frame<'a> {
+        let Outline { connection, size, key } = outline;
         let crlf: &[u8] = b"\r\n";
         let (head, payload_bytes, tail): (&[u8], u64, &[u8]) = match (self.protocol, direction) {
             (Protocol::Raw, _) => (&[], size, &[]),
@@ -98,6 +123,10 @@ impl Framing {
             (Protocol::RespEcho, Direction::Reply) => (buffer.bulk(&[], size), size, crlf),
             (Protocol::Memcached, Direction::Request) => (buffer.set(connection, size), size, crlf),
             (Protocol::Memcached, Direction::Reply) => (STORED, 0, &[]),
+            (Protocol::WebSocket, Direction::Request) => {
+                (buffer.masked_frame(self.is_text, size, key), size, &[])
+            }
+            (Protocol::WebSocket, Direction::Reply) => (&[], size, &[]),
             // Commands with keys and HTTP requests have templates instead.
             (
                 Protocol::Http
@@ -108,7 +137,8 @@ impl Framing {
                 _,
             ) => (&[], 0, &[]),
         };
-        Frame { head, payload_bytes, tail }
+        let is_masked = self.is_websocket() && direction == Direction::Request;
+        Frame { head, payload_bytes, is_masked, tail }
     }
 }
 
@@ -135,6 +165,18 @@ impl HeadBuffer {
     fn set(&mut self, connection: u32, size: u64) -> &[u8] {
         self.push(b"set lg:").push_decimal(connection.into()).push(b" 0 0 ");
         self.push_decimal(size).push(b"\r\n").written()
+    }
+
+    /// The head of a frame that is a whole message of WebSocket (RFC 6455, section 5.2): its kind,
+    /// the announcement of a mask with the length in as few bytes as possible, and the key.
+    fn masked_frame(&mut self, is_text: bool, size: u64, key: [u8; 4]) -> &[u8] {
+        self.push(if is_text { &[0x81] } else { &[0x82] });
+        match size {
+            0..=125 => self.push(&[0x80 | size as u8]),
+            126..=0xffff => self.push(&[0x80 | 126]).push(&(size as u16).to_be_bytes()),
+            _ => self.push(&[0x80 | 127]).push(&size.to_be_bytes()),
+        };
+        self.push(&key).written()
     }
 
     pub(super) fn written(&self) -> &[u8] {
@@ -167,9 +209,10 @@ mod tests {
 
     /// Head and tail of a message, with the length of the payload between them.
     fn shown(protocol: Protocol, direction: Direction, connection: u32, size: u64) -> String {
-        let framing = Framing::new(protocol);
+        let framing = Framing::new(protocol, false);
         let mut buffer = HeadBuffer::default();
-        let frame = framing.frame(direction, connection, size, &mut buffer);
+        let outline = Outline { connection, size, key: *b"key!" };
+        let frame = framing.frame(direction, outline, &mut buffer);
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         format!("{}<{}>{}", text(frame.head), frame.payload_bytes, text(frame.tail))
     }
@@ -193,6 +236,21 @@ mod tests {
         assert_eq!(reply, r"$10\r\n<10>\r\n");
         let (request, reply) = both(Protocol::Memcached, 109);
         assert_eq!((&*request, &*reply), (r"set lg:7 0 0 109\r\n<109>\r\n", r"STORED\r\n<0>"));
+    }
+
+    #[test]
+    fn a_frame_of_websocket_states_its_length_in_as_few_bytes_as_possible() {
+        let request = |size| shown(Protocol::WebSocket, Direction::Request, 7, size);
+        for (size, length) in [
+            (1, r"\x81"),
+            (125, r"\xfd"),
+            (126, r"\xfe\x00~"),
+            (65_535, r"\xfe\xff\xff"),
+            (65_536, r"\xff\x00\x00\x00\x00\x00\x01\x00\x00"),
+        ] {
+            assert_eq!(request(size), format!(r"\x82{length}key!<{size}>"));
+        }
+        assert_eq!(shown(Protocol::WebSocket, Direction::Reply, 7, 300), "<300>");
     }
 
     #[test]

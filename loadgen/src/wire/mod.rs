@@ -13,7 +13,9 @@
 //!   http                     HTTP requests, and replies that are not known beforehand
 //!   key_value                commands of Redis and memcached with keys, and their replies
 //!   Order                    how connections choose among the requests of a file
+//!   websocket                messages of WebSocket, and replies in any number of frames
 //!   RequestsInFlight         those of a connection that are made: to be sent, to be answered
+//! Setup, SetupExchange     what a connection says before its first request, and the replies
 //! ```
 //!
 //! Request `k` of a connection is a pure function of seed, connection and `k`, and so is its reply,
@@ -31,6 +33,7 @@ mod order;
 mod payload;
 mod reply;
 mod requests_in_flight;
+mod setup;
 mod sizes;
 mod spec;
 mod stream;
@@ -38,11 +41,12 @@ mod stream;
 mod tests;
 mod traffic;
 mod verify;
+mod websocket;
 
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::key_value::{
-    CommandFile, Commands, Credentials, KeyCount, KeyDistribution, KeyPrefix, KeyValueSpec, Mix,
-    Preload, STAMP_BYTES, Setup, SetupExchange,
+    CommandFile, CommandSetup, Commands, Credentials, KeyCount, KeyDistribution, KeyPrefix,
+    KeyValueSpec, Mix, Preload, STAMP_BYTES,
 };
 pub(crate) use self::lines::{BYTES_MAX, REQUESTS_MAX};
 pub(crate) use self::mismatch::Mismatch;
@@ -51,6 +55,8 @@ pub(crate) use self::payload::SLICE_BYTES_MAX;
 #[cfg(test)]
 pub(crate) use self::reply::ErrorWord;
 pub(crate) use self::reply::{Outcome, Reply, UnexpectedReply, WrongKind, WrongValue};
+pub(crate) use self::setup::{Setup, SetupExchange};
 pub(crate) use self::sizes::Sizes;
 pub(crate) use self::spec::{Protocol, TrafficSpec, Verify};
 pub(crate) use self::traffic::Traffic;
+pub(crate) use self::websocket::Upgrade;

@@ -5,8 +5,13 @@
 //! repeated, from the connection's own entry point on. So request `k` of `size` bytes is the
 //! stream's bytes `k * size ..`, and consecutive requests are one contiguous slice. A pipelined
 //! batch is one write, and its check is one comparison of memory.
+//!
+//! WebSocket wants the payload of requests masked: xored with four bytes that the head of the frame
+//! contains, from the first byte of the payload on. A run has one key. The key in a head is this
+//! key, rotated by where the payload begins in the block. So what is sent is a slice of the masked
+//! block, which is made once, and nothing is masked for a request.
 
-use crate::schedule::random::split_mix;
+use crate::schedule::random::{self, split_mix};
 
 /// Length of the repeating block: the largest prime below 2^18.
 ///
@@ -20,6 +25,12 @@ pub(crate) const SLICE_BYTES_MAX: usize = 128 * 1024;
 /// Distance between the entry points of neighbouring connections: the golden section of the period.
 /// It spreads any number of connections evenly, and no two have the same entry point.
 const STRIDE: u64 = 162_011;
+
+/// Length of the key of a mask.
+const KEY_BYTES: usize = 4;
+
+/// Part of a seed from which the key is drawn.
+const KEY: u64 = 13 << 40;
 
 /// The bytes that a payload may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +47,16 @@ pub(super) struct Payload {
     /// The block, then its own beginning again, so that no slice wraps around.
     bytes: Vec<u8>,
     entry: u64,
+    masked: Option<Box<MaskedPayload>>,
+}
+
+/// The block, masked.
+#[derive(Debug)]
+struct MaskedPayload {
+    key: [u8; KEY_BYTES],
+    /// With the key rotated by 0, 1, 2, 3. The period is no multiple of four, so what comes after
+    /// the end of the block needs another rotation than what stands there at its beginning.
+    rotations: [Vec<u8>; KEY_BYTES],
 }
 
 /// A position in one connection's stream.
@@ -56,7 +77,19 @@ impl Payload {
             bytes.iter_mut().for_each(|byte| *byte = b'!' + *byte % (b'~' - b'!' + 1));
         }
         bytes.extend_from_within(..SLICE_BYTES_MAX);
-        Self { bytes, entry }
+        Self { bytes, entry, masked: None }
+    }
+
+    /// The same, with masked bytes, too.
+    pub(super) fn with_mask(self, seed: u64) -> Self {
+        // No byte of the key is 0, so that no byte is sent as it is.
+        let key = random::key(seed, KEY).to_le_bytes();
+        let key: [u8; KEY_BYTES] = std::array::from_fn(|at| 1 + key[at] % u8::MAX);
+        let rotations = std::array::from_fn(|rotation| {
+            let key = key.iter().cycle().skip(rotation);
+            self.bytes.iter().zip(key).map(|(byte, key)| byte ^ key).collect()
+        });
+        Self { masked: Some(Box::new(MaskedPayload { key, rotations })), ..self }
     }
 
     /// Where the stream of connection number `connection` begins.
@@ -69,6 +102,29 @@ impl Payload {
     pub(super) fn slice(&self, cursor: Cursor, length: u64) -> &[u8] {
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(SLICE_BYTES_MAX);
         &self.bytes[cursor.0..cursor.0 + length]
+    }
+
+    /// The key of a frame whose payload begins at the beginning of the block; zeros without masked
+    /// bytes.
+    pub(super) fn key(&self) -> [u8; KEY_BYTES] {
+        self.key_at(Cursor(0))
+    }
+
+    /// The key of a frame whose payload begins at `start`.
+    pub(super) fn key_at(&self, start: Cursor) -> [u8; KEY_BYTES] {
+        let Some(masked) = &self.masked else { return [0; KEY_BYTES] };
+        std::array::from_fn(|at| masked.key[(start.0 + at) % KEY_BYTES])
+    }
+
+    /// As [`Self::slice`], `passed` bytes behind `start`, masked with the key of a frame whose
+    /// payload begins at `start`.
+    pub(super) fn masked_slice(&self, start: Cursor, passed: u64, length: u64) -> &[u8] {
+        let Some(masked) = &self.masked else { return self.slice(start.plus(passed), length) };
+        let rounds = (start.0 as u64 + passed) / PERIOD as u64;
+        let rotation = (rounds % KEY_BYTES as u64) as usize * PERIOD % KEY_BYTES;
+        let place = start.plus(passed).0;
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(SLICE_BYTES_MAX);
+        &masked.rotations[rotation][place..place + length]
     }
 }
 
@@ -136,6 +192,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_masked_slice_is_the_plain_one_xored_with_the_key_of_its_frame(
+            seed: u64,
+            start in 0..PERIOD as u64,
+            passed in 0_u64..=64 << 20,
+            length in 1_usize..300,
+        ) {
+            let payload = Payload::new(seed, Alphabet::Bytes).with_mask(seed);
+            let start = Cursor::at(start);
+            let key = payload.key_at(start);
+            prop_assert!(!key.contains(&0));
+            let plain = payload.slice(start.plus(passed), length as u64);
+            let masked = payload.masked_slice(start, passed, length as u64);
+            prop_assert_eq!(masked.len(), length);
+            for (at, (&masked, &plain)) in masked.iter().zip(plain).enumerate() {
+                prop_assert_eq!(masked, plain ^ key[(passed as usize + at) % 4], "{}", at);
+            }
+        }
+
         #[test]
         fn slices_taken_in_any_steps_follow_the_byte_by_byte_definition(
             seed: u64,

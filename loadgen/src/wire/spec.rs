@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::http::HttpSpec;
-use super::key_value::{KeyValueSpec, Setup};
+use super::key_value::KeyValueSpec;
+use super::setup::Setup;
 use super::sizes::Sizes;
 
 /// The options of the traffic.
@@ -14,12 +15,26 @@ pub(crate) struct TrafficSpec {
     pub(crate) protocol: Protocol,
     pub(crate) sizes: Sizes,
     pub(crate) verify: Verify,
+    /// Whether messages of WebSocket are text.
+    pub(crate) is_text: bool,
     /// HTTP requests; nothing for other protocols.
     pub(crate) http: Option<Arc<HttpSpec>>,
     /// What each connection says before its first request.
     pub(crate) setup: Setup,
     /// Requests with keys: exactly for the protocols that [`Protocol::has_keys`].
     pub(crate) key_value: Option<KeyValueSpec>,
+}
+
+impl TrafficSpec {
+    /// Path and query of HTTP requests, or of the upgrade to WebSocket; nothing for other
+    /// protocols, and for requests of a file.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match (&self.setup, &self.http) {
+            (Setup::Upgrade(upgrade), _) => Some(upgrade.path()),
+            (_, Some(http)) => http.path(),
+            _ => None,
+        }
+    }
 }
 
 /// How requests and replies look.
@@ -49,6 +64,8 @@ pub(crate) enum Protocol {
     MemcachedText,
     /// memcached: meta commands with keys.
     MemcachedMeta,
+    /// A message of WebSocket; the reply is the same message.
+    WebSocket,
 }
 
 impl Protocol {
@@ -94,9 +111,10 @@ impl FromStr for Protocol {
             "resp3" => Ok(Self::Resp3),
             "memcached-text" => Ok(Self::MemcachedText),
             "memcached-meta" => Ok(Self::MemcachedMeta),
+            "websocket" => Ok(Self::WebSocket),
             _ => Err(format!(
-                "'{text}' is no protocol; write raw, len32, line, http, resp-ping, resp-echo, \
-                 memcached, resp2, resp3, memcached-text or memcached-meta"
+                "'{text}' is no protocol; write raw, len32, line, http, websocket, resp-ping, \
+                 resp-echo, memcached, resp2, resp3, memcached-text or memcached-meta"
             )),
         }
     }
@@ -116,6 +134,7 @@ impl fmt::Display for Protocol {
             Self::Resp3 => "resp3",
             Self::MemcachedText => "memcached-text",
             Self::MemcachedMeta => "memcached-meta",
+            Self::WebSocket => "websocket",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One direction of a connection: its messages one after the other, and the position in them.
 
 use super::frame::Frame;
-use super::framing::{Direction, HeadBuffer};
+use super::framing::{Direction, HeadBuffer, Outline};
 use super::payload::{Cursor, SLICE_BYTES_MAX};
 use super::traffic::Traffic;
 
@@ -64,7 +64,24 @@ impl Stream {
 
     /// The current message. Its head is in `buffer` if it is generated.
     pub(super) fn frame<'a>(&self, traffic: &'a Traffic, buffer: &'a mut HeadBuffer) -> Frame<'a> {
-        traffic.framing.frame(self.direction, self.connection, self.size, buffer)
+        let key = traffic.payload.key_at(self.start);
+        let outline = Outline { connection: self.connection, size: self.size, key };
+        traffic.framing.frame(self.direction, outline, buffer)
+    }
+
+    /// The number of the current message.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Size of its payload.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes of a begun message behind the position.
+    pub(super) fn rest(&self) -> u64 {
+        if self.is_inside() { self.bytes - self.offset } else { 0 }
     }
 
     /// Where the payload of the message begins, and the offset of the position in the message.
@@ -117,7 +134,7 @@ impl Stream {
     pub(super) fn payload_slice<'a>(&self, traffic: &'a Traffic, new: usize) -> &'a [u8] {
         let mut ahead = *self;
         ahead.skip_rest();
-        let mut bytes = if self.is_inside() { self.bytes - self.offset } else { 0 };
+        let mut bytes = self.rest();
         for _ in 0..new {
             if bytes >= SLICE_BYTES_MAX as u64 {
                 break;
@@ -133,13 +150,19 @@ impl Stream {
     pub(super) fn assemble(&self, traffic: &Traffic, new: usize, out: &mut Vec<u8>) {
         out.clear();
         let mut ahead = *self;
+        ahead.append(traffic, new, out);
+    }
+
+    /// Appends the rest of a begun message and `new` further ones to `out`, until it has
+    /// [`SLICE_BYTES_MAX`] bytes. Moves to the end of the last of them.
+    pub(super) fn append(&mut self, traffic: &Traffic, new: usize, out: &mut Vec<u8>) {
         let mut messages = new + usize::from(self.is_inside());
         while messages > 0 && out.len() < SLICE_BYTES_MAX {
-            ahead.enter(traffic);
+            self.enter(traffic);
             let mut buffer = HeadBuffer::default();
-            let frame = ahead.frame(traffic, &mut buffer);
-            frame.append(ahead.offset, &traffic.payload, ahead.start, out, SLICE_BYTES_MAX);
-            ahead.offset = ahead.bytes;
+            let frame = self.frame(traffic, &mut buffer);
+            frame.append(self.offset, &traffic.payload, self.start, out, SLICE_BYTES_MAX);
+            self.offset = self.bytes;
             messages -= 1;
         }
     }

@@ -29,9 +29,10 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// The traffic of a run.
     pub(crate) fn new(spec: &TrafficSpec, seed: u64) -> Self {
-        let framing = Framing::new(spec.protocol);
+        let framing = Framing::new(spec.protocol, spec.is_text);
+        let payload = Payload::new(seed, framing.alphabet());
         Self {
-            payload: Payload::new(seed, framing.alphabet()),
+            payload: if framing.is_websocket() { payload.with_mask(seed) } else { payload },
             framing,
             sizes: spec.sizes.clone(),
             verify: spec.verify,

@@ -48,6 +48,8 @@ pub(crate) enum Obstacle {
 #[derive(Debug)]
 pub(crate) enum Failure {
     ClosedByServer,
+    /// The server has said so before, in these words.
+    ClosedWith(String),
     Reset,
     TimedOut,
     /// A TLS stream that ended without the announcement of its end.
@@ -375,6 +377,10 @@ impl Recorder {
         }
         match failure {
             Failure::ClosedByServer => self.counters.closed_by_server += 1,
+            Failure::ClosedWith(words) => {
+                self.counters.closed_by_server += 1;
+                self.first_error.get_or_insert(words);
+            }
             Failure::Reset => self.counters.resets += 1,
             Failure::TimedOut => self.counters.timeouts += 1,
             Failure::Truncated => self.counters.truncated += 1,

@@ -11,6 +11,7 @@ mod statuses;
 mod streams;
 mod tls;
 mod unsent;
+mod websocket;
 
 use std::sync::mpsc;
 

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::mem;
+use std::ops::Range;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, REPEAT_NS_MIN, Worker};
 use crate::engine::connection::{
-    OpenStream, SecuringStream, SettingUpStream, SetupFailure, StreamState,
+    Connection, OpenStream, SecuringStream, SettingUpStream, SetupFailure, StreamState,
 };
 use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Token};
@@ -130,13 +131,15 @@ impl<N: Network> Worker<'_, '_, N> {
         begun_ns: u64,
         interest: Interest,
     ) -> Result<(), Error> {
-        let setup = &self.plan.options.traffic.setup;
-        if setup.is_empty() {
-            return self.establish(index, transport, begun_ns, interest);
-        }
+        let options = self.plan.options;
+        let Connection { number, generation, .. } = self.connections[index as usize];
+        let exchange = SetupExchange::new(&options.traffic.setup, options.seed, number, generation);
+        let Some(exchange) = exchange else {
+            return self.establish(index, transport, begun_ns, interest, 0..0);
+        };
         self.connections[index as usize].stream = StreamState::SettingUp(SettingUpStream {
             transport,
-            exchange: SetupExchange::new(setup),
+            exchange,
             begun_ns,
             connected_ns: self.now_ns,
             interest,
@@ -146,23 +149,22 @@ impl<N: Network> Worker<'_, '_, N> {
 
     /// Continues the setup of a stream as far as possible.
     pub(super) fn set_up(&mut self, index: u32) -> Result<(), Error> {
-        let setup = &self.plan.options.traffic.setup;
         let connection = &mut self.connections[index as usize];
         let StreamState::SettingUp(mut stream) =
             mem::replace(&mut connection.stream, StreamState::Closed)
         else {
             return Ok(());
         };
-        match stream.advance(setup, &mut self.buffer) {
+        match stream.advance(&mut self.buffer) {
             Err(failure) => self.setup_failed(index, &failure),
-            Ok(true) => {
+            Ok(Some(received)) => {
                 self.now_ns = self.network.now_ns();
                 let SettingUpStream { transport, begun_ns, interest, .. } = stream;
-                self.establish(index, transport, begun_ns, interest)
+                self.establish(index, transport, begun_ns, interest, received)
             }
-            Ok(false) => {
+            Ok(None) => {
                 let token = Token { connection: index, generation: connection.generation };
-                let (socket, has_unsent) = (stream.transport.socket(), stream.has_unsent(setup));
+                let (socket, has_unsent) = (stream.transport.socket(), stream.has_unsent());
                 await_peer(&self.network, socket, token, has_unsent, &mut stream.interest)?;
                 connection.stream = StreamState::SettingUp(stream);
                 Ok(())
@@ -185,13 +187,14 @@ impl<N: Network> Worker<'_, '_, N> {
     }
 
     /// Takes a stream that requests can be sent on. Its connect began at `begun_ns`; it has waited
-    /// for `interest`.
+    /// for `interest`. The first bytes of its traffic are `received` in the buffer.
     fn establish(
         &mut self,
         index: u32,
         transport: Transport<N::Stream>,
         begun_ns: u64,
         interest: Interest,
+        received: Range<usize>,
     ) -> Result<(), Error> {
         let connection = &mut self.connections[index as usize];
         self.dialer.ended();
@@ -204,14 +207,18 @@ impl<N: Network> Worker<'_, '_, N> {
             self.network.watch(socket, token, Interest::Read).map_err(Error::Poll)?;
         }
         connection.set_open(OpenStream::new(transport, begun_ns, self.now_ns));
-        if self.started {
-            // Where each request connects, the handshake is part of it, not a wait before it.
-            if !self.plan.connects_per_request() {
-                connection.freed(self.now_ns);
-            }
-            self.send(index)?;
+        // Where each request connects, the handshake is part of it, not a wait before it.
+        if self.started && !self.plan.connects_per_request() {
+            connection.freed(self.now_ns);
         }
-        Ok(())
+        let now_ns = self.now_ns;
+        let is_right =
+            self.with(index, |connection, tools| connection.check(received, now_ns, tools));
+        if let Err(failure) = is_right {
+            self.lose(index, failure);
+            return Ok(());
+        }
+        self.send(index)
     }
 
     /// Handles a failed TLS handshake, as [`Self::dial_failed`] does.
@@ -266,6 +273,9 @@ impl<N: Network> Worker<'_, '_, N> {
     /// Closes a stream after a failure; its unanswered requests have failed.
     pub(super) fn lose(&mut self, index: u32, failure: Failure) {
         let connection = &mut self.connections[index as usize];
+        if matches!(failure, Failure::ClosedWith(_)) {
+            connection.announce_end(self.plan, &mut self.scratch);
+        }
         let StreamState::Open(stream) = mem::replace(&mut connection.stream, StreamState::Closed)
         else {
             return;
@@ -287,11 +297,8 @@ impl<N: Network> Worker<'_, '_, N> {
     /// Closes a stream that has done all its requests.
     pub(super) fn retire(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        if let StreamState::Open(mut stream) =
-            mem::replace(&mut connection.stream, StreamState::Closed)
-        {
-            stream.transport.end();
-        }
+        connection.announce_end(self.plan, &mut self.scratch);
+        connection.stream = StreamState::Closed;
         connection.failures = 0;
         if self.plan.connects_per_request() {
             connection.freed(self.now_ns);

@@ -204,10 +204,10 @@ impl<N: Network> Worker<'_, '_, N> {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();
         let listed_max = UNSENT_LISTED_MAX / u64::from(self.share.connections.max(1));
-        for connection in self.connections.drain(..) {
+        for mut connection in self.connections.drain(..) {
             let obstacle = connection.obstacle(self.plan);
-            if let StreamState::Open(mut stream) = connection.stream {
-                stream.transport.end();
+            connection.announce_end(self.plan, &mut self.scratch);
+            if let StreamState::Open(stream) = connection.stream {
                 for request in stream.into_outstanding() {
                     self.recorder.censored(request, now_ns);
                 }

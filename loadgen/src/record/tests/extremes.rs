@@ -36,6 +36,7 @@ pub(crate) fn full() -> Record {
         ("protocol", json!("http")),
         ("http", http_args()),
         ("http_path", json!("/a?b=c")),
+        ("ws_text", json!(true)),
         ("expect_status", json!("2xx,404")),
         ("size", json!("none")),
         ("size_mean_bytes", json!(0.0)),
@@ -207,7 +208,7 @@ fn minimal_value() -> Value {
         "args": {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
             "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
-            "tls": null, "http_path": null, "expect_status": null,
+            "tls": null, "http_path": null, "ws_text": false, "expect_status": null,
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],
             "pacing": "sleep", "slo": [], "runs": 1, "server_command": null,

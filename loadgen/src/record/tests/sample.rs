@@ -60,6 +60,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         tls: None,
         http: None,
         http_path: None,
+        ws_text: false,
         expect_status: None,
         key_value: None,
         key_prefix: None,

@@ -85,7 +85,7 @@ impl Head {
 
 /// Parses the head that `bytes` begin with, and calls `read` with it and its length. Headers may be
 /// folded (RFC 9112, section 5.2).
-fn parse<T>(
+pub(in crate::wire) fn parse<T>(
     bytes: &[u8],
     read: impl FnOnce(&Response<'_, '_>, usize) -> T,
 ) -> httparse::Result<(usize, T)> {

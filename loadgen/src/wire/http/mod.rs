@@ -36,6 +36,8 @@ mod traffic;
 pub(crate) use self::body_expectation::BodyExpectation;
 pub(crate) use self::data_file::DataFile;
 pub(super) use self::exchange::HttpExchange;
+pub(super) use self::head::parse as parse_head;
+pub(super) use self::request::name_of;
 pub(crate) use self::request::{Body, Method, RequestSpec, header, path};
 pub(crate) use self::request_file::RequestFile;
 pub(crate) use self::spec::{HttpOptions, HttpSpec, Requests};

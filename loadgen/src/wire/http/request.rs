@@ -204,7 +204,7 @@ pub(crate) fn header(text: &str) -> Result<String, String> {
 }
 
 /// What stands before the colon of a header.
-pub(super) fn name_of(header: &str) -> &str {
+pub(in crate::wire) fn name_of(header: &str) -> &str {
     header.split_once(':').map_or(header, |(name, _)| name)
 }
 

@@ -14,7 +14,7 @@
 //!   Preload           a write of each key, before the load
 //!   ReplyReader       finds the end of each reply, in RESP or memcached's text protocol
 //!   ReplyCheck        what the reply means to its request
-//! Setup             what a connection says before its first request: AUTH, HELLO, SELECT
+//! CommandSetup      what a connection sends before its first request: AUTH, HELLO, SELECT
 //! ```
 //!
 //! Command, key and size of request `k` of a connection are a pure function of seed, connection and
@@ -43,7 +43,7 @@ pub(super) use self::distribution::KeySampler;
 pub(super) use self::exchange::KeyValueExchange;
 pub(crate) use self::mix::Mix;
 pub(crate) use self::preload::Preload;
-pub(crate) use self::setup::{Credentials, Setup, SetupExchange};
+pub(crate) use self::setup::{CommandExchange, CommandSetup, Credentials};
 pub(crate) use self::spec::{Commands, KeyCount, KeyPrefix, KeyValueSpec};
 pub(super) use self::traffic::KeyValueTraffic;
 pub(crate) use self::value::STAMP_BYTES;

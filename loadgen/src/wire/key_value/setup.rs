@@ -1,10 +1,12 @@
-//! What a connection says before its first request: who it is, which version of RESP it speaks,
-//! which database it uses.
+//! The commands that a connection sends before its first request: who it is, which version of RESP
+//! it speaks, which database it uses.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::super::mismatch::server_message;
+use super::super::setup::Setup;
 use super::super::spec::Protocol;
 use super::reply_reader::{Piece, ReplyReader};
 use super::template::Dialect;
@@ -37,9 +39,9 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What each connection says before its first request. It contains a password.
+/// The commands that each connection sends before its first request. They may contain a password.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Setup {
+pub(crate) struct CommandSetup {
     is_memcached: bool,
     bytes: Vec<u8>,
     steps: Vec<Step>,
@@ -61,13 +63,20 @@ const HELLO: Step = Step {
 const SELECT: Step =
     Step { name: "SELECT", remedy: "does the server have this database (--select-db)?" };
 
-impl fmt::Debug for Setup {
+impl fmt::Debug for CommandSetup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.steps.iter().map(|step| step.name)).finish()
     }
 }
 
-impl Setup {
+/// Without a command there is nothing to say.
+impl From<CommandSetup> for Setup {
+    fn from(setup: CommandSetup) -> Self {
+        if setup.steps.is_empty() { Self::Nothing } else { Self::Commands(Arc::new(setup)) }
+    }
+}
+
+impl CommandSetup {
     /// The setup of connections with this protocol.
     pub(crate) fn new(
         protocol: Protocol,
@@ -104,11 +113,6 @@ impl Setup {
         self.steps.push(step);
         self.bytes.extend_from_slice(request);
     }
-
-    /// Whether there is nothing to say.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
 }
 
 /// A command of RESP.
@@ -118,9 +122,10 @@ fn resp(words: &[&str]) -> Vec<u8> {
     format!("*{}\r\n{bulks}", words.len()).into_bytes()
 }
 
-/// The setup of one stream.
+/// The commands of one stream, and the replies to them.
 #[derive(Debug)]
-pub(crate) struct SetupExchange {
+pub(crate) struct CommandExchange {
+    setup: Arc<CommandSetup>,
     sent: usize,
     answered: usize,
     reader: ReplyReader,
@@ -128,29 +133,33 @@ pub(crate) struct SetupExchange {
     line: Vec<u8>,
 }
 
-impl SetupExchange {
+impl CommandExchange {
     /// Before its first byte.
-    pub(crate) fn new(setup: &Setup) -> Self {
+    pub(in crate::wire) fn new(setup: &Arc<CommandSetup>) -> Self {
         let dialect = if setup.is_memcached { Dialect::Text } else { Dialect::Resp };
-        Self { sent: 0, answered: 0, reader: ReplyReader::new(dialect), line: Vec::new() }
+        Self {
+            setup: Arc::clone(setup),
+            sent: 0,
+            answered: 0,
+            reader: ReplyReader::new(dialect),
+            line: Vec::new(),
+        }
     }
 
-    /// The bytes that are still to be sent.
-    pub(crate) fn unsent<'a>(&self, setup: &'a Setup) -> &'a [u8] {
-        &setup.bytes[self.sent..]
+    /// See [`crate::wire::SetupExchange::unsent`].
+    pub(in crate::wire) fn unsent(&self) -> &[u8] {
+        &self.setup.bytes[self.sent..]
     }
 
     /// The socket took so many of them.
-    pub(crate) fn advance_sent(&mut self, sent: usize) {
+    pub(in crate::wire) fn advance_sent(&mut self, sent: usize) {
         self.sent += sent;
     }
 
-    /// Reads replies. Returns whether all have come.
-    ///
-    /// # Errors
-    ///
-    /// What the server said instead, and the remedy.
-    pub(crate) fn receive(&mut self, setup: &Setup, bytes: &[u8]) -> Result<bool, String> {
+    /// See [`crate::wire::SetupExchange::receive`]. The server says nothing by itself before a
+    /// request.
+    pub(in crate::wire) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        let setup = &self.setup;
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
@@ -178,7 +187,7 @@ impl SetupExchange {
                 self.answered += 1;
             }
         }
-        Ok(self.answered == setup.steps.len())
+        Ok((self.answered == setup.steps.len()).then_some(bytes.len()))
     }
 }
 
@@ -190,18 +199,22 @@ fn refused(step: &Step, said: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn setup(protocol: Protocol, credentials: Option<&str>, database: Option<u32>) -> Setup {
+    fn setup(
+        protocol: Protocol,
+        credentials: Option<&str>,
+        database: Option<u32>,
+    ) -> Arc<CommandSetup> {
         let credentials = credentials.map(|text| text.parse::<Credentials>().unwrap());
-        Setup::new(protocol, credentials.as_ref(), database)
+        Arc::new(CommandSetup::new(protocol, credentials.as_ref(), database))
     }
 
-    fn sent(setup: &Setup) -> String {
-        SetupExchange::new(setup).unsent(setup).escape_ascii().to_string()
+    fn sent(setup: &Arc<CommandSetup>) -> String {
+        CommandExchange::new(setup).unsent().escape_ascii().to_string()
     }
 
     #[test]
     fn a_connection_logs_in_and_then_chooses_protocol_and_database() {
-        assert!(setup(Protocol::Resp2, None, None).is_empty());
+        assert_eq!(Setup::from(CommandSetup::new(Protocol::Resp2, None, None)), Setup::Nothing);
         assert_eq!(
             sent(&setup(Protocol::Resp3, Some("me:secret"), Some(5))),
             [
@@ -226,20 +239,18 @@ mod tests {
         let setup = setup(Protocol::Resp3, Some("secret"), Some(1));
         let replies = b"+OK\r\n%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n+OK\r\n";
         for pieces in [1, 3, 1_000] {
-            let mut exchange = SetupExchange::new(&setup);
-            let mut done = Vec::new();
-            for piece in replies.chunks(pieces) {
-                done.push(exchange.receive(&setup, piece).unwrap());
-            }
-            assert_eq!(done.iter().filter(|done| **done).count(), 1);
-            assert_eq!(done.last(), Some(&true));
+            let mut exchange = CommandExchange::new(&setup);
+            let mut pieces = replies.chunks(pieces);
+            let last = pieces.next_back().unwrap();
+            assert!(pieces.all(|piece| exchange.receive(piece) == Ok(None)));
+            assert_eq!(exchange.receive(last), Ok(Some(last.len())));
         }
     }
 
     #[test]
     fn a_refusal_names_the_step_the_servers_words_and_the_remedy() {
-        let of = |setup: &Setup, bytes: &[u8]| {
-            SetupExchange::new(setup).receive(setup, bytes).unwrap_err()
+        let of = |setup: &Arc<CommandSetup>, bytes: &[u8]| {
+            CommandExchange::new(setup).receive(bytes).unwrap_err()
         };
         let wrong = of(&setup(Protocol::Resp3, Some("x"), None), b"-WRONGPASS invalid\r\n");
         assert!(wrong.starts_with("log in: the server said '-WRONGPASS invalid'; are user"));
@@ -256,9 +267,8 @@ mod tests {
     #[test]
     fn memcached_answers_with_one_line() {
         let setup = setup(Protocol::MemcachedText, Some("a:b"), None);
-        assert_eq!(SetupExchange::new(&setup).receive(&setup, b"STORED\r\n"), Ok(true));
-        let said =
-            SetupExchange::new(&setup).receive(&setup, b"CLIENT_ERROR authentication failure\r\n");
+        assert_eq!(CommandExchange::new(&setup).receive(b"STORED\r\n"), Ok(Some(8)));
+        let said = CommandExchange::new(&setup).receive(b"CLIENT_ERROR authentication failure\r\n");
         assert!(said.unwrap_err().contains("'CLIENT_ERROR authentication failure'"));
     }
 
@@ -266,7 +276,7 @@ mod tests {
     fn credentials_are_never_shown() {
         let credentials: Credentials = "me:secret".parse().unwrap();
         assert_eq!(format!("{credentials:?}"), "Credentials");
-        let setup = Setup::new(Protocol::Resp3, Some(&credentials), None);
+        let setup = CommandSetup::new(Protocol::Resp3, Some(&credentials), None);
         assert_eq!(format!("{setup:?}"), r#"["log in", "HELLO 3"]"#);
         assert!("me:".parse::<Credentials>().unwrap_err().contains("no password"));
     }

@@ -71,7 +71,13 @@ fn a_pipelined_batch_is_one_write() {
 
 #[test]
 fn a_long_message_is_sent_and_read_in_slices_and_never_stored() {
-    for protocol in [Protocol::Raw, Protocol::Len32, Protocol::RespEcho, Protocol::Memcached] {
+    for protocol in [
+        Protocol::Raw,
+        Protocol::Len32,
+        Protocol::RespEcho,
+        Protocol::Memcached,
+        Protocol::WebSocket,
+    ] {
         let traffic = traffic(protocol, "1MiB", Verify::Full);
         let mut fixture = Fixture::new(&traffic, protocol, 1);
         fixture.send(2, usize::MAX);

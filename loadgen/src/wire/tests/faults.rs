@@ -96,7 +96,8 @@ proptest! {
         requests in 1_usize..6,
         pieces in prop::collection::vec(1_usize..200, 1..5),
     ) {
-        prop_assume!(protocol != Protocol::Http);
+        // Their replies can look differently, and be right.
+        prop_assume!(!matches!(protocol, Protocol::Http | Protocol::WebSocket));
         let traffic = traffic(protocol, sizes, verify);
         let mut fixture = Fixture::new(&traffic, protocol, 9);
         fixture.send(requests, usize::MAX);

@@ -9,8 +9,8 @@ use crate::wire::{
     Verify,
 };
 
-/// All protocols.
-pub(super) const PROTOCOLS: [Protocol; 7] = [
+/// All protocols without keys.
+pub(super) const PROTOCOLS: [Protocol; 8] = [
     Protocol::Raw,
     Protocol::Len32,
     Protocol::Line,
@@ -18,6 +18,7 @@ pub(super) const PROTOCOLS: [Protocol; 7] = [
     Protocol::RespPing,
     Protocol::RespEcho,
     Protocol::Memcached,
+    Protocol::WebSocket,
 ];
 
 /// One of every kind of sizes, and the shortest.
@@ -37,9 +38,10 @@ pub(in crate::wire) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> 
         protocol,
         sizes: sizes.parse().unwrap(),
         verify,
+        is_text: false,
         http: (protocol == Protocol::Http)
             .then(|| http(HttpOptions { verify: Some(verify), ..get() })),
-        setup: Setup::default(),
+        setup: Setup::Nothing,
         key_value: None,
     }
 }

@@ -21,3 +21,5 @@ mod servers;
 
 #[cfg(test)]
 pub(super) use self::fixture::spec;
+#[cfg(test)]
+pub(super) use self::peer::websocket_head;

@@ -70,6 +70,7 @@ pub(super) fn first_request(
             assert_eq!(words[..4], [b"set", key.as_bytes(), b"0", b"0"]);
             (head.len(), number(words[4]), "\r\n")
         }
+        Protocol::WebSocket => return websocket_request(stream),
         _ => panic!("{protocol} has a peer of its own"),
     };
     let payload = stream.get(head_bytes..head_bytes + payload_bytes)?;
@@ -105,8 +106,58 @@ pub(super) fn reply_to(protocol: Protocol, request: &ParsedRequest, turn: usize)
             SentReply::default().framing(format!("${length}\r\n")).payload(payload).framing("\r\n")
         }
         Protocol::Memcached => SentReply::default().framing("STORED\r\n"),
+        Protocol::WebSocket => websocket(turn, payload),
         _ => panic!("{protocol} has a peer of its own"),
     }
+}
+
+/// A masked binary message in one frame, with its length in as few bytes as possible.
+fn websocket_request(stream: &[u8]) -> Option<ParsedRequest> {
+    let &[first, second] = stream.first_chunk()?;
+    assert_eq!((first, second & 0x80), (0x82, 0x80));
+    let (key_at, length) = match second & 0x7f {
+        126 => (4, u16::from_be_bytes(*stream[2..].first_chunk()?).into()),
+        127 => (10, u64::from_be_bytes(*stream[2..].first_chunk()?)),
+        short => (2, short.into()),
+    };
+    assert!(match length {
+        0..=125 => key_at == 2,
+        126..=0xffff => key_at == 4,
+        _ => key_at == 10,
+    });
+    let key: [u8; 4] = *stream[key_at..].first_chunk()?;
+    assert_ne!(key, [0; 4]);
+    let bytes = key_at + 4 + length as usize;
+    let masked = stream.get(key_at + 4..bytes)?;
+    let payload = masked.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
+    Some(ParsedRequest { payload, bytes })
+}
+
+/// The head of a frame of WebSocket.
+pub(in crate::wire) fn websocket_head(first: u8, length: usize) -> Vec<u8> {
+    match length {
+        0..=125 => vec![first, length as u8],
+        126..=0xffff => [&[first, 126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[first, 127][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+/// The same message: in one frame; in several, some of them empty; or in several with pongs that no
+/// ping has asked for.
+fn websocket(turn: usize, payload: &[u8]) -> SentReply {
+    let head = |first, length| websocket_head(first, length);
+    let whole = SentReply::default();
+    if turn.is_multiple_of(3) {
+        return whole.framing(head(0x82, payload.len())).payload(payload);
+    }
+    let mut reply = whole.framing(head(0x02, 0));
+    for piece in payload.chunks(turn % 90 + 40) {
+        reply = reply.framing(head(0x00, piece.len())).payload(piece);
+        if turn % 3 == 2 {
+            reply = reply.framing(head(0x8a, 3)).framing("you");
+        }
+    }
+    reply.framing(head(0x80, 0))
 }
 
 /// The body of all HTTP replies: no two neighbours are the same.
