@@ -132,18 +132,23 @@ impl HttpServer {
         Some(server)
     }
 
-    /// A script that prints its port as its first line.
+    /// A script of a program, if that is installed.
     fn script(program: &'static str, arguments: &[&str], text: &str) -> Option<Self> {
+        let command = Command::new(test_needs::program(program)?);
+        Some(Self::script_by(command, arguments, text))
+    }
+
+    /// A script that prints its port as its first line.
+    pub(crate) fn script_by(mut command: Command, arguments: &[&str], text: &str) -> Self {
         let folder = test_needs::folder();
         fs::write(folder.path().join("script"), text).unwrap();
-        let mut command = Command::new(test_needs::program(program)?);
         command.args(arguments).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let target = format!("127.0.0.1:{}", port.trim());
-        Some(Self { child, folder, target })
+        Self { child, folder, target }
     }
 
     /// Where it listens.

@@ -24,3 +24,4 @@ mod servers;
 mod success;
 mod sweep;
 mod tls;
+mod websocket;

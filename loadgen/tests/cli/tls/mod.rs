@@ -1,8 +1,8 @@
 //! TLS: what a user sees of it, with servers that do it right and servers that do not.
 
-mod authority;
+pub(crate) mod authority;
 mod failures;
 mod handshakes;
 mod openssl;
-mod peer;
+pub(crate) mod peer;
 mod traffic;
