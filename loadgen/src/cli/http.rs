@@ -16,8 +16,8 @@ use crate::wire::{Order, Protocol, Upgrade, Verify};
 /// The requests of HTTP, and what replies must be.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HttpArgs {
-    /// Path of requests, or of the upgrade to WebSocket [default: that of the target's URL, otherwise
-    /// /]
+    /// Path of requests, or of the upgrade to WebSocket [default: that of the target's URL,
+    /// otherwise /]
     #[arg(long, value_name = "PATH", value_parser = path)]
     pub(crate) http_path: Option<String>,
 

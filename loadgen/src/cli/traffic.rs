@@ -247,7 +247,7 @@ mod tests {
             ("--protocol line --http-header A:b", "--http-header has no effect on line"),
             ("memcached://a --expect-status 404", "--expect-status has no effect on memcached"),
             ("--ws-text", "--ws-text has no effect on raw; use --protocol websocket"),
-            ("ws://a --expect-status 101", "--expect-status has no effect on websocket"),
+            ("ws://a --expect-status 404", "--expect-status has no effect on websocket"),
             ("ws://a --http-method GET", "--http-method has no effect on websocket"),
             ("ws://a --preload", "--preload has no effect on websocket"),
             ("ws://a --authenticate x", "has no effect on websocket"),

@@ -37,8 +37,8 @@ pub(crate) struct ArgsRecord {
     /// Requests of HTTP, and what replies must be; nothing for other protocols.
     #[serde(default)]
     pub(crate) http: Option<HttpArgsRecord>,
-    /// Path and query of HTTP requests, or of the upgrade to WebSocket; nothing for other protocols,
-    /// and for requests of a file.
+    /// Path and query of HTTP requests, or of the upgrade to WebSocket; nothing for other
+    /// protocols, and for requests of a file.
     #[serde(default)]
     pub(crate) http_path: Option<String>,
     /// Whether messages of WebSocket are text.

@@ -52,6 +52,7 @@ impl ExpectedReplies {
         outstanding: usize,
     ) -> Result<(), Objection> {
         if head.opcode != Opcode::Continuation {
+            self.stream.enter(traffic);
             if outstanding == 0 {
                 return Err((0, "a message, and no request is outstanding".to_owned()));
             }
@@ -63,7 +64,6 @@ impl ExpectedReplies {
             if came != sent {
                 return Err((0, format!("a {came} message, and the one sent was {sent}")));
             }
-            self.stream.enter(traffic);
         }
         let (_, before) = self.stream.position();
         let size = self.stream.size();

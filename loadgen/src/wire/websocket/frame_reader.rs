@@ -1,5 +1,5 @@
-//! Finds the frames of a server, and the messages that they make, in bytes that may be cut anywhere.
-//! It stores incomplete heads and control frames, and no other payload.
+//! Finds the frames of a server, and the messages that they make, in bytes that may be cut
+//! anywhere. It stores incomplete heads and control frames, and no other payload.
 
 use super::super::mismatch::Fault;
 use super::frame_head::{CONTROL_BYTES_MAX, FrameHead, HEAD_BYTES_MAX, Opcode};

@@ -1,5 +1,5 @@
-//! The server's side of a connection of WebSocket, waiting for each byte. It shares no code with the
-//! loader.
+//! The server's side of a connection of WebSocket, waiting for each byte. It shares no code with
+//! the loader.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
