@@ -11,7 +11,7 @@ use crate::wire::http::{
     Body, BodyExpectation, DataFile, ExpectedStatuses, HttpOptions, HttpSpec, Method, RequestFile,
     RequestSpec, Requests, header, path,
 };
-use crate::wire::{Order, Protocol, Upgrade, Verify};
+use crate::wire::{Order, Protocol, Upgrade};
 
 /// The requests of HTTP, and what replies must be.
 #[derive(Debug, Clone, Args)]

@@ -30,7 +30,7 @@ fn naive(stream: &[u8]) -> Vec<Event> {
         let (is_final, opcode) = (first >= 0x80, first % 16);
         let is_control = opcode >= 8;
         let is_known = matches!(opcode, 0..=2 | 8..=10);
-        if first / 16 % 8 != 0 || !is_known || (is_control && !is_final) {
+        if !(first / 16).is_multiple_of(8) || !is_known || (is_control && !is_final) {
             events.push(Event::Fault(at));
             return events;
         }
