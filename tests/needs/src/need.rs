@@ -57,6 +57,8 @@ pub enum Need {
     SeccompFilter,
     /// A pseudo-terminal.
     Terminal,
+    /// The right to have clocks of its own (`time_namespaces(7)`).
+    TimeNamespace,
 }
 
 /// The programs that tests need, by name.
@@ -112,6 +114,7 @@ impl Need {
             Self::Mount => "mount",
             Self::SeccompFilter => "seccomp",
             Self::Terminal => "terminal",
+            Self::TimeNamespace => "time-namespace",
         }
     }
 
@@ -133,6 +136,7 @@ impl Need {
             Self::Mount,
             Self::SeccompFilter,
             Self::Terminal,
+            Self::TimeNamespace,
         ];
         needs.into_iter().map(Self::name).chain(PROGRAMS)
     }
@@ -173,6 +177,10 @@ impl Need {
                 finish(Command::new("unshare").args(["-m", "mount", "--bind", "/", "/"]))
             }
             Self::SeccompFilter => Ok(()),
+            Self::TimeNamespace => {
+                let flags = ["-T", "--monotonic", "3", "--fork", "true"];
+                finish(Command::new("unshare").args(flags))
+            }
             Self::Terminal => {
                 let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
                 Ok(unlockpt(&terminal)?)
