@@ -7,6 +7,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::Error;
+use crate::plan_files;
 
 /// The certificates that may have issued the server's: those of the file, or of the system.
 pub(super) fn trusted(ca: Option<&Path>) -> Result<RootCertStore, Error> {
@@ -34,7 +35,8 @@ pub(super) fn certificates(
     flag: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let read = plan_files::read(path).map_err(pem::Error::Io);
+    let read = read.and_then(|bytes| CertificateDer::pem_slice_iter(&bytes).collect());
     let certificates: Vec<_> = read.map_err(|error| unreadable(flag, path, error))?;
     if certificates.is_empty() {
         let complaint = "it has no certificate; name a PEM file with -----BEGIN CERTIFICATE-----";
@@ -45,7 +47,8 @@ pub(super) fn certificates(
 
 /// The private key of a file.
 pub(super) fn key(flag: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+    let read = plan_files::read(path).map_err(pem::Error::Io);
+    read.and_then(|bytes| PrivateKeyDer::from_pem_slice(&bytes)).map_err(|error| match error {
         pem::Error::NoItemsFound => failed(
             flag,
             path,

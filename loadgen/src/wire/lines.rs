@@ -1,12 +1,12 @@
 //! What the lines of a file of requests and of a file of commands have in common: their numbers,
 //! their times, and whether an order can use what they state.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use super::input_file;
 use super::order::Order;
+use crate::plan_files;
 
 /// Most requests or commands of a file. Each takes some 100 bytes of memory and more.
 pub(crate) const REQUESTS_MAX: usize = 1_000_000;
@@ -28,7 +28,8 @@ pub(super) struct Line {
 /// The text of a file. `what` says what it should be, such as "a file of requests".
 pub(super) fn read(name: &str, what: &str) -> Result<String, String> {
     input_file::expect_readable(Path::new(name))?;
-    fs::read_to_string(name).map_err(|error| format!("read {name}: {error}; name {what}"))
+    let text = plan_files::read_to_string(Path::new(name));
+    text.map_err(|error| format!("read {name}: {error}; name {what}"))
 }
 
 /// The lines with their numbers, from 1. Empty lines and comments are left out.

@@ -4,7 +4,6 @@
 //! each line, all with the same names. All values stay in memory, one after the other.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::super::input_file;
 use super::template::is_name;
+use crate::plan_files;
 
 /// Longest file: its values stay in memory.
 const BYTES_MAX: u64 = 1 << 30;
@@ -53,10 +53,11 @@ impl DataFile {
     fn read(path: &str) -> Result<Self, String> {
         input_file::expect_readable(Path::new(path))?;
         let failed = |error| format!("read {path}: {error}; name a file of values");
-        if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
+        let bytes = plan_files::read_at_most(Path::new(path), BYTES_MAX + 1).map_err(failed)?;
+        if bytes.len() as u64 > BYTES_MAX {
             return Err(format!("{path} has more than 1GiB; the values must stay in memory"));
         }
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let text = plan_files::text(bytes).map_err(failed)?;
         match Path::new(path).extension().and_then(|extension| extension.to_str()) {
             Some("csv") => Self::of_csv(path, &text),
             Some("jsonl") => Self::of_json_lines(path, &text),
@@ -280,6 +281,8 @@ fn members(object: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn rows(data: &DataFile) -> Vec<Vec<String>> {

@@ -1,8 +1,6 @@
 //! What a request consists of, as the user writes it, and the checks of its parts.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -11,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::super::input_file;
 use super::body_expectation::BodyExpectation;
+use crate::plan_files;
 
 /// Longest body, as the longest payload of other protocols.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -123,9 +122,7 @@ impl Body {
         input_file::expect_readable(path)?;
         let shown = path.display();
         // A file may be endless.
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        let bytes = plan_files::read_at_most(path, BODY_BYTES_MAX as u64 + 1)
             .map_err(|error| format!("read {shown}: {error}; name the file of a body"))?;
         Self { bytes, is_file: true }.within_bounds(&format!("the body in {shown}"))
     }

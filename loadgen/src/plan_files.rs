@@ -1,0 +1,144 @@
+//! The files that the flags of a plan name: requests, data, commands, bodies, certificates.
+//!
+//! They are read here only. So a coordinator knows all of them when the flags are parsed, and sends
+//! them to its agents. An agent reads what it was sent, and no file of its own machine. The parser
+//! of flags calls readers without a context, so this state belongs to the process.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+/// Where the files of this process come from.
+static FILES: Mutex<Files> = Mutex::new(Files::OfMachine);
+
+/// A file as a coordinator sends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanFile {
+    path: PathBuf,
+    /// In base64.
+    content: String,
+}
+
+#[derive(Debug)]
+enum Files {
+    OfMachine,
+    /// Those of the machine; what is read is stored.
+    Stored(BTreeMap<PathBuf, Vec<u8>>),
+    /// Those that a coordinator has sent.
+    Received(BTreeMap<PathBuf, Vec<u8>>),
+}
+
+/// Stores the files that are read from now on.
+pub(crate) fn store() {
+    *FILES.lock().unwrap_or_else(PoisonError::into_inner) = Files::Stored(BTreeMap::new());
+}
+
+/// The files that were read.
+pub(crate) fn stored() -> Vec<PlanFile> {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner).stored()
+}
+
+/// Answers all reads from these files.
+pub(crate) fn receive(files: &[PlanFile]) -> io::Result<()> {
+    *FILES.lock().unwrap_or_else(PoisonError::into_inner) = Files::of_coordinator(files)?;
+    Ok(())
+}
+
+/// Whether the files are those that a coordinator has sent.
+pub(crate) fn are_received() -> bool {
+    matches!(*FILES.lock().unwrap_or_else(PoisonError::into_inner), Files::Received(_))
+}
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, u64::MAX)
+}
+
+/// Reads a file of text.
+pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
+    text(read(path)?)
+}
+
+/// The text that a file contains.
+pub(crate) fn text(content: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(content)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
+/// Reads the first bytes of a file, which may be endless.
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner).read(path, bytes_max)
+}
+
+impl Files {
+    fn of_coordinator(files: &[PlanFile]) -> io::Result<Self> {
+        let decoded = files.iter().map(|PlanFile { path, content }| {
+            let content = BASE64.decode(content).map_err(io::Error::other)?;
+            Ok((path.clone(), content))
+        });
+        decoded.collect::<io::Result<_>>().map(Self::Received)
+    }
+
+    fn stored(&self) -> Vec<PlanFile> {
+        let Self::Stored(files) = self else { return Vec::new() };
+        let file = |(path, content): (&PathBuf, _)| PlanFile {
+            path: path.clone(),
+            content: BASE64.encode::<&Vec<u8>>(content),
+        };
+        files.iter().map(file).collect()
+    }
+
+    fn read(&mut self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+        if let Self::Received(files) = self {
+            return files.get(path).cloned().ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "the coordinator has not sent it")
+            });
+        }
+        let mut content = Vec::new();
+        File::open(path)?.take(bytes_max).read_to_end(&mut content)?;
+        if let Self::Stored(files) = self {
+            files.insert(path.to_owned(), content.clone());
+        }
+        Ok(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_reads_what_its_coordinator_has_read_and_nothing_else() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("requests");
+        fs::write(&path, [0, 255, 10]).unwrap();
+        let mut coordinator = Files::Stored(BTreeMap::new());
+        assert_eq!(coordinator.read(&path, 99).unwrap(), [0, 255, 10]);
+        let mut agent = Files::of_coordinator(&coordinator.stored()).unwrap();
+        fs::write(&path, "another file").unwrap();
+        assert_eq!(agent.read(&path, 99).unwrap(), [0, 255, 10]);
+        let own = agent.read(Path::new("/proc/self/stat"), 99).unwrap_err();
+        assert!(own.to_string().contains("has not sent it"), "{own}");
+    }
+
+    #[test]
+    fn a_file_is_stored_only_if_it_is_wanted_and_as_far_as_it_was_read() {
+        let endless = Path::new("/dev/zero");
+        let mut files = Files::OfMachine;
+        assert_eq!(files.read(endless, 5).unwrap(), [0; 5]);
+        assert_eq!(files.stored(), []);
+        let mut files = Files::Stored(BTreeMap::new());
+        files.read(endless, 5).unwrap();
+        assert_eq!(BASE64.decode(&files.stored()[0].content).unwrap(), [0; 5]);
+        assert!(files.read(Path::new("/no/such"), 5).is_err());
+        assert_eq!(files.stored().len(), 1);
+    }
+}
