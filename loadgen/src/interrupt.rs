@@ -72,6 +72,11 @@ impl Interrupt {
         }
     }
 
+    /// Requests to stop, as a signal does.
+    pub(crate) fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a signal has been received.
     pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -94,7 +99,7 @@ mod tests {
     fn what_blocks_is_left_behind_once_a_signal_is_received() {
         let interrupt = Interrupt::never();
         assert_eq!(interrupt.or(|| 7), Some(7));
-        interrupt.0.store(true, Ordering::Relaxed);
+        interrupt.request();
         let blocked = || {
             loop {
                 thread::park();

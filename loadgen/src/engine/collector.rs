@@ -11,6 +11,7 @@ use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
 use crate::latency::{Latencies, Latency, P50, P99};
+use crate::options::Options;
 use crate::record::{Counters, IntervalRecord};
 use crate::schedule::{Mode, Window};
 use crate::server::Server;
@@ -85,12 +86,11 @@ pub(crate) struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// A collector for one thread per sender.
     ///
-    /// It reserves memory for `expected` intervals. Each takes some 180 bytes. Nothing else grows
-    /// with the length of a run.
+    /// It reserves memory for the intervals of the plan. Each takes some 180 bytes. Nothing else
+    /// grows with the length of a run.
     pub(crate) fn new(
-        mode: Mode,
+        options: &Options,
         window: Window,
-        expected: usize,
         histogram_senders: Vec<Sender<Box<Latencies>>>,
         observer: &'a mut dyn Observer,
         server: Option<&'a mut Server>,
@@ -101,7 +101,7 @@ impl<'a> Collector<'a> {
             empty_histograms,
         };
         Self {
-            mode,
+            mode: options.load.mode(),
             window,
             threads: histogram_senders.into_iter().map(thread).collect(),
             pending: BTreeMap::new(),
@@ -110,7 +110,7 @@ impl<'a> Collector<'a> {
             server,
             end_ns: window.start_ns,
             counted: Counters::default(),
-            records: Vec::with_capacity(expected.min(EXPECTED_MAX)),
+            records: Vec::with_capacity(expected_intervals(options).min(EXPECTED_MAX)),
             total: Latencies::new(),
         }
     }
@@ -146,6 +146,12 @@ impl<'a> Collector<'a> {
         let thread = &mut self.threads[number];
         // No interval waits for a thread that has ended.
         thread.reported = if report.last { u64::MAX } else { index + 1 };
+        self.pass_on_complete()
+    }
+
+    /// Waits no longer for a thread, which was lost. Its last report may come later.
+    pub(crate) fn lose(&mut self, thread: usize) -> Result<(), Error> {
+        self.threads[thread].reported = u64::MAX;
         self.pass_on_complete()
     }
 
@@ -220,6 +226,14 @@ impl<'a> Collector<'a> {
     pub(crate) fn finish(self) -> (Vec<IntervalRecord>, Latencies) {
         (self.records, self.total)
     }
+}
+
+/// How many intervals there are at most.
+fn expected_intervals(options: &Options) -> usize {
+    let longest = options.warmup + options.duration + options.drain;
+    // The first and the last one may be shorter.
+    let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 2;
+    usize::try_from(intervals).unwrap_or(usize::MAX)
 }
 
 /// An interval of a run that has ended.

@@ -53,6 +53,13 @@ impl DueRequests {
         self.taken.len().min(most)
     }
 
+    /// Leaves out the requests that are due at `at_ns`.
+    pub(crate) fn skip_to(&mut self, at_ns: u64, intensity: &Intensity) {
+        while self.next_ns <= at_ns && self.next_ns != NEVER {
+            self.advance(intensity);
+        }
+    }
+
     /// The intended time of the oldest request that is ready. The caller sends it now.
     pub(crate) fn pop(&mut self) -> Option<u64> {
         self.taken.pop_front()

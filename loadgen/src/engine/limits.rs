@@ -14,14 +14,14 @@ use crate::options::{Options, Target};
 /// set per thread on top.
 const SPARE_DESCRIPTORS: u64 = 16;
 
-/// Checks ports and descriptors for the connections and threads of a plan, and raises the soft
+/// Checks ports and descriptors for so many connections and the threads of a plan, and raises the soft
 /// limit of open files to the hard one if need be.
 ///
 /// Returns a sentence for that, and for each request that the kernel refuses and the run can do
 /// without.
-pub(crate) fn provide(options: &Options) -> Result<Vec<String>, Error> {
+pub(crate) fn provide(options: &Options, connections: u32) -> Result<Vec<String>, Error> {
     let mut notes = refusals().map_err(Error::Start)?;
-    let (connections, threads) = (options.connections, options.threads);
+    let threads = options.threads;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let ports = range.ok().and_then(|text| port_count(&text));
     if let (Target::Tcp(_), Some(ports)) = (&options.target, ports) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::address::Address;
 use super::connection::SettingUpStream;
 use super::network::Interest;
-use super::plan::{Plan, shares};
+use super::plan::{Plan, ranges};
 use crate::error::Error;
 use crate::options::Target;
 use crate::tls::{Transport, is_transient};
@@ -21,21 +21,23 @@ impl<T: Read + Write> Socket for T {}
 
 type Stream = Box<dyn Socket>;
 
-/// Writes every key, if the plan asks for it. Each thread of the plan has a stream, and a range of
-/// the keys. Returns how many keys were written.
+/// Writes this process's part of the keys, if the plan asks for it. Each thread of the plan has a
+/// stream, and a range of the keys. Returns how many keys were written.
 pub(super) fn preload(plan: &Plan<'_>, address: &Address) -> Result<u64, Error> {
     let Some(spec) = plan.options.traffic.key_value.as_ref().filter(|spec| spec.preload) else {
         return Ok(0);
     };
     let keys = spec.keys.get();
-    // The same division as that of connections over threads.
-    let ranges = shares(keys, plan.options.threads.min(keys));
+    // Each process has as many ranges as the others, which follow each other.
+    let of_all = ranges(keys, plan.threads_of_all().min(keys)).into_iter();
+    let threads = plan.options.threads as usize;
+    let own: Vec<_> = of_all.skip(plan.part.rank as usize * threads).take(threads).collect();
+    let count = own.iter().map(|range| range.end - range.start).sum::<u32>();
     thread::scope(|scope| {
-        let threads: Vec<_> = ranges
+        let threads: Vec<_> = own
             .into_iter()
             .map(|range| {
-                let (first, count) = (range.first_connection, range.connections);
-                scope.spawn(move || write_keys(plan, address, first, count))
+                scope.spawn(move || write_keys(plan, address, range.start, range.end - range.start))
             })
             .collect();
         let written = threads
@@ -44,7 +46,7 @@ pub(super) fn preload(plan: &Plan<'_>, address: &Address) -> Result<u64, Error> 
         // All threads are waited for, and the first failure is returned.
         written.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>()
     })?;
-    Ok(keys.into())
+    Ok(count.into())
 }
 
 fn write_keys(plan: &Plan<'_>, address: &Address, first: u32, count: u32) -> Result<(), Error> {

@@ -42,7 +42,8 @@ impl SharedProgress {
         self.threads[thread].completed.store(completed, Ordering::Relaxed);
     }
 
-    fn connected(&self) -> u64 {
+    /// How many connections are established.
+    pub(crate) fn connected(&self) -> u64 {
         let counts = self.threads.iter().map(|thread| thread.connected.load(Ordering::Relaxed));
         counts.sum()
     }

@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 
+use serde::{Deserialize, Serialize};
+
 use super::recorder::Recorder;
 use super::usage;
 use crate::latency::Latencies;
@@ -17,7 +19,7 @@ pub(crate) enum ThreadMessage {
 }
 
 /// One thread's part of one interval.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IntervalReport {
     pub(crate) thread: usize,
     /// Number of the interval, from 0 at the start of the run.

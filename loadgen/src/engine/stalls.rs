@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest wait while replies are outstanding. If no reply comes, the wait ends on time, and the
 /// server was slow. A wait that ends later proves that the loader did not run.
 pub(super) const HEARTBEAT_NS: u64 = 1_000_000;
@@ -46,7 +48,7 @@ impl Heartbeat {
 }
 
 /// The stalls of a thread, or of a part of its run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stalls {
     pub(crate) count: u64,
     pub(crate) sum_ns: u64,

@@ -30,6 +30,9 @@ use self::system::System;
 use crate::error::Error;
 use crate::options::Target;
 
+/// Version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// How this program was built. A debug build must not measure.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
@@ -80,7 +83,7 @@ impl Environment {
         let cpu_info = file::text("/proc/cpuinfo").unwrap_or_default();
         let cpu_model = processors::model(&cpu_info);
         Self {
-            loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
+            loadgen_version: VERSION.to_owned(),
             loadgen_profile: PROFILE.to_owned(),
             command: words.collect::<Vec<_>>().join(" "),
             started_unix_s: since_1970.ok().map(|time| time.as_secs()),
@@ -121,6 +124,11 @@ impl Environment {
             self.sharing = Some(sharing::on_one_machine(loader, &server));
         }
     }
+}
+
+/// The kernel's number of this boot: no other machine has it, and containers share it.
+pub(crate) fn boot_id() -> Option<String> {
+    file::text("/proc/sys/kernel/random/boot_id")
 }
 
 /// The flags whose values are secrets.

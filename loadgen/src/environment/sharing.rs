@@ -8,7 +8,7 @@ use super::{CpuList, file};
 use crate::options::Target;
 
 /// How loader and server share machines and processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Sharing {
     #[serde(rename = "separate machines")]
     SeparateMachines,

@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Distribution, HIGHEST_NS};
 use crate::schedule::Window;
 
@@ -17,7 +19,7 @@ pub(super) const BATCHES: usize = 64;
 
 /// Levels for each power of two, as a power of two.
 const LEVEL_BITS: u32 = 6;
-const LEVELS: usize = level(HIGHEST_NS) + 1;
+pub(super) const LEVELS: usize = level(HIGHEST_NS) + 1;
 
 /// The distributions that have batches. Connects have none: most of them happen before the window.
 const DISTRIBUTIONS: [Distribution; 3] =
@@ -32,7 +34,7 @@ pub(super) struct Batch {
 }
 
 /// The batches of a run, for each distribution that has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batches {
     from_ns: u64,
     batch_ns: u64,
@@ -83,14 +85,17 @@ impl Batches {
 }
 
 /// The batches of one distribution: a row of levels for each, allocated with the first value.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BatchCounts {
-    counts: Vec<u32>,
+    pub(super) counts: Vec<u32>,
 }
 
 impl BatchCounts {
     fn record(&mut self, batch: usize, value_ns: u64, number: u64) {
-        if self.counts.is_empty() && number > 0 {
+        if number == 0 {
+            return;
+        }
+        if self.counts.is_empty() {
             self.counts.resize(BATCHES * LEVELS, 0);
         }
         let count = &mut self.counts[batch * LEVELS + level(value_ns.min(HIGHEST_NS))];
@@ -204,6 +209,13 @@ mod tests {
         assert_eq!(found[0], Batch { count: 2.0, beyond: 1.0 });
         assert_eq!(found[1], Batch { count: 1.0, beyond: 0.0 });
         assert_eq!(found[63], Batch { count: 1.0, beyond: 1.0 });
+    }
+
+    #[test]
+    fn no_value_at_all_is_recorded_as_none() {
+        let mut batches = batches();
+        batches.record_n(Distribution::Service, 100, 5, 0);
+        assert_eq!(service(&batches, 0.5), []);
     }
 
     #[test]

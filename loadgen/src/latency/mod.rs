@@ -4,6 +4,7 @@
 
 mod batches;
 mod confidence;
+mod encoding;
 mod latencies;
 mod limit_counts;
 mod reply_class;

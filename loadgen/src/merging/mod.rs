@@ -150,6 +150,7 @@ fn added_run(
         statuses: StatusesRecord::sum(parts().map(|run| &run.statuses), latencies),
         tls: TlsRecord::sum(parts().map(|run| run.tls.as_ref())),
         key_value: KeyValueRecord::sum(parts().map(|run| run.key_value.as_ref())),
+        agents: parts().flat_map(|run| run.agents.iter().cloned()).collect(),
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),

@@ -99,7 +99,7 @@ pub(crate) struct ErrorRecord {
 }
 
 /// The counts of a thread while it runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct KeyValueCounts {
     /// Replies by number of the command's name.
     commands: Vec<u64>,

@@ -3,6 +3,7 @@
 //! It contains results, not their presentation, which is in `report`. The file
 //! `loadgen/schema/result.schema.json` describes every field. A test compares the two.
 
+mod agents;
 mod args;
 mod arrivals;
 mod counters;
@@ -20,6 +21,7 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::agents::AgentRecord;
 pub(crate) use self::args::ArgsRecord;
 pub(crate) use self::arrivals::ArrivalRecord;
 pub(crate) use self::counters::Counters;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArrivalRecord, Counters, KeyValueRecord, LatenciesRecord, ServerMetricsRecord, StatusesRecord,
-    TlsRecord, Validity,
+    AgentRecord, ArrivalRecord, Counters, KeyValueRecord, LatenciesRecord, ServerMetricsRecord,
+    StatusesRecord, TlsRecord, Validity,
 };
 use crate::schedule::Mode;
 use crate::wire::{Mismatch, UnexpectedReply};
@@ -34,7 +34,10 @@ pub(crate) struct RunRecord {
     /// Commands with keys; nothing for other protocols.
     #[serde(default)]
     pub(crate) key_value: Option<KeyValueRecord>,
-    /// The loader's own threads.
+    /// The agents that loaded the server; empty if the loader was one process.
+    #[serde(default)]
+    pub(crate) agents: Vec<AgentRecord>,
+    /// The loader's own threads. With agents, those of all.
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.
     pub(crate) arrivals: Option<ArrivalRecord>,

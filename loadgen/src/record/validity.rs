@@ -150,6 +150,12 @@ pub(crate) enum Code {
     /// Loader and server shared processors.
     CoLocated,
     DebugBuild,
+    /// An agent was lost before the end of the run.
+    AgentLost,
+    /// The agents did not begin at one time.
+    StartSkew,
+    /// The server answered one agent later than the others.
+    AgentsDiffer,
     Merged,
     NotSimultaneous,
     SameSeed,

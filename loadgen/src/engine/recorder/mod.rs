@@ -137,6 +137,12 @@ impl Recorder {
         self.heartbeat.begin(now_ns);
     }
 
+    /// Continues with what another recorder had counted up to `at_ns`.
+    pub(crate) fn resume(&mut self, counters: Counters, at_ns: u64) {
+        self.counters = counters;
+        self.summed_until_ns = self.summed_until_ns.max(at_ns.min(self.window.end_ns));
+    }
+
     /// Looks for a stall before `now_ns`; since the last look, the thread has only worked.
     pub(crate) fn worked(&mut self, now_ns: u64) {
         if let Some(stall) = self.heartbeat.worked(now_ns) {

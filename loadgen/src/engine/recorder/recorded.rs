@@ -1,12 +1,14 @@
 //! The results of threads, apart from latencies.
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::stalls::Stalls;
 use crate::latency::Batches;
 use crate::record::{Counters, KeyValueCounts, StatusCounts, TlsRecord};
 use crate::wire::{Mismatch, UnexpectedReply};
 
 /// The results of a thread, apart from latencies.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Recorded {
     pub(crate) counters: Counters,
     /// The latencies of the window in batches.

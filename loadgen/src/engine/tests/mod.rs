@@ -4,6 +4,7 @@
 mod backlogs;
 mod coverage;
 mod faults;
+mod parts;
 mod queues;
 mod simulation;
 mod stalls;
@@ -17,7 +18,7 @@ use std::sync::mpsc;
 
 use self::simulation::Simulation;
 use super::collector::Collector;
-use super::plan::{Plan, Share};
+use super::plan::{Part, Plan};
 use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
 use super::worker::Worker;
@@ -50,8 +51,8 @@ fn simulate(flags: &str, world: Simulation) -> SimulationResult {
 fn try_to_simulate(flags: &str, world: Simulation) -> Result<SimulationResult, Error> {
     let options = options(flags).unwrap();
     let interrupt = Interrupt::never();
-    let plan = Plan::new(&options, &interrupt);
-    let share = Share { thread: 0, first_connection: 0, connections: options.connections };
+    let plan = Plan::new(&options, &interrupt, Part::WHOLE);
+    let share = Part::WHOLE.shares(options.connections, 1)[0];
     let mut worker = Worker::new(&plan, share, world);
     worker.connect_all()?;
     let window = Window::new(worker.now_ns(), options.warmup, options.duration);
@@ -63,7 +64,7 @@ fn try_to_simulate(flags: &str, world: Simulation) -> Result<SimulationResult, E
     drop(reporter);
     let mut observer = ();
     let mut collector =
-        Collector::new(options.load.mode(), window, 0, vec![histogram_sender], &mut observer, None);
+        Collector::new(&options, window, vec![histogram_sender], &mut observer, None);
     for message in messages {
         if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();

@@ -224,6 +224,7 @@ impl<N: Network> Worker<'_, '_, N> {
         reporter.last(&mut self.recorder, state);
         Finished {
             connections: self.share.connections as usize,
+            started_late_ns: self.started_late_ns,
             recorded: self.recorder.finish(),
             stopped_ns: stop.at_ns,
             wall_ns: stop.at_ns.saturating_sub(self.window.start_ns),

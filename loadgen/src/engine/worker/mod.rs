@@ -12,6 +12,8 @@ mod deadlines;
 
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::connection::{Connection, StreamState, Tools};
 use crate::engine::dialer::Dialer;
 use crate::engine::due_requests::DueRequests;
@@ -52,15 +54,17 @@ const REPEAT_NS_MIN: u64 = 1_000_000;
 
 /// Up to so many unsent requests of a thread are counted one by one at the end, which takes some
 /// tenths of a second.
-const UNSENT_LISTED_MAX: u64 = 1 << 22;
+pub(crate) const UNSENT_LISTED_MAX: u64 = 1 << 22;
 
 /// Part of the seed that staggers the lifetimes.
 const LIFETIMES: u64 = 4 << 40;
 
 /// The results of a thread.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
     pub(crate) connections: usize,
+    /// How much later than the window the thread began.
+    pub(crate) started_late_ns: u64,
     pub(crate) recorded: Recorded,
     /// When the thread stopped sending: the end of the run, an interrupt, or its last connection.
     pub(crate) stopped_ns: u64,
@@ -102,6 +106,7 @@ pub(crate) struct Worker<'a, 'run, N: Network> {
     failing_since_ns: Option<u64>,
     window_opened: bool,
     started_usage: Usage,
+    started_late_ns: u64,
     sweep_due_ns: u64,
     /// Since when this thread has run without a long pause. After a pause, replies may be unread,
     /// so the time before it does not count towards the timeout.
@@ -112,7 +117,6 @@ pub(crate) struct Worker<'a, 'run, N: Network> {
 impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     /// A thread without a stream yet.
     pub(crate) fn new(plan: &'a Plan<'run>, share: Share, network: N) -> Self {
-        let numbers = share.first_connection..share.first_connection + share.connections;
         let options = plan.options;
         let now_ns = network.now_ns();
         // Until the start is known, nothing is measured but connects.
@@ -120,9 +124,13 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Self {
             plan,
             share,
-            connections: numbers.map(|number| Connection::new(number, plan)).collect(),
+            connections: share.numbers().map(|number| Connection::new(number, plan)).collect(),
             send_queue: SendQueue::new(share.connections as usize),
-            dialer: Dialer::new(options.threads, options.connect_rate, plan.connects_per_request()),
+            dialer: Dialer::new(
+                plan.threads_of_all(),
+                options.connect_rate,
+                plan.connects_per_request(),
+            ),
             recorder: Recorder::new(window, options.load.mode(), options.seed),
             buffer: vec![0; SLICE_BYTES_MAX],
             scratch: Vec::new(),
@@ -134,6 +142,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             failing_since_ns: None,
             window_opened: false,
             started_usage: Usage::default(),
+            started_late_ns: 0,
             sweep_due_ns: now_ns,
             responsive_since_ns: now_ns,
             stop: None,
@@ -178,7 +187,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     /// connect.
     fn expect_to_be_complete(&self, since_ns: u64) -> Result<(), Error> {
         let options = self.plan.options;
-        let turn_s = options.connect_rate.map_or(0.0, |rate| f64::from(options.threads) / rate);
+        let threads = f64::from(self.plan.threads_of_all());
+        let turn_s = options.connect_rate.map_or(0.0, |rate| threads / rate);
         let patience_ns = self.plan.timeout_ns().saturating_add((3e9 * turn_s) as u64);
         if self.now_ns.saturating_sub(since_ns) < patience_ns {
             return Ok(());
@@ -229,6 +239,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.started = true;
         self.started_usage = Usage::now();
         self.now_ns = self.network.now_ns();
+        self.started_late_ns = self.now_ns.saturating_sub(window.start_ns);
         self.recorder.starts(window, self.now_ns);
         self.responsive_since_ns = self.now_ns;
         self.sweep_due_ns = self.now_ns;

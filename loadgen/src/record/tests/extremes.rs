@@ -159,6 +159,7 @@ fn run(record: &Value) -> Value {
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
         "statuses": record["statuses"], "tls": record["tls"],
         "key_value": record["key_value"], "outstanding_by_service": 1.5,
+        "agents": [agent(&record["counters"])],
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,
@@ -193,6 +194,18 @@ fn run(record: &Value) -> Value {
             "note": "the body differs",
         },
         "first_other_error": "read: connection aborted",
+    })
+}
+
+fn agent(counters: &Value) -> Value {
+    json!({
+        "rank": 0, "name": "a.example", "host": "a", "boot_id": "00ff", "version": "1",
+        "profile": "release", "cpus": 8, "sharing": "separate machines", "pacing": "hybrid",
+        "connections": 64, "threads": 1, "clock_offset_ns": -5_000_000_000_i64,
+        "clock_error_ns": 40_000, "clock_drift_ns": -1_000, "start_late_ns": 9_000,
+        "steal_share": 0.01, "counters": counters, "measured": 900, "p50_ns": 51_200,
+        "p99_ns": 180_250, "service_p50_ns": 50_000, "loader_late_p99_ns": 9_000,
+        "lost": "its <stream> has ended",
     })
 }
 

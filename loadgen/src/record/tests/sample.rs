@@ -159,6 +159,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         counters,
         tls: None,
         key_value: None,
+        agents: Vec::new(),
         threads: vec![ThreadRecord {
             connections: 64,
             completed: measured,
