@@ -186,6 +186,36 @@ pub(crate) enum Error {
     #[error("merge {}: {complaint}", path.display())]
     CannotMerge { path: PathBuf, complaint: String },
 
+    /// The complaint states the reason.
+    #[error("agent {name}: {complaint}")]
+    Agent { name: String, complaint: String },
+
+    #[error("start agent {name}: {source}; is the program installed (--agents-ssh)?")]
+    SpawnAgent { name: String, source: io::Error },
+
+    #[error(
+        "listen for agents at tcp://{address}: {source}; name an address of this machine with a \
+         free port (--agents)"
+    )]
+    ListenForAgents { address: String, source: io::Error },
+
+    #[error(
+        "wait for agents: {found} of {expected} have dialled in within {}; start the others with \
+         'loadgen agent --connect', or wait longer (--agents-timeout)",
+        humantime::format_duration(*within)
+    )]
+    AgentsMissing { found: u32, expected: u32, within: Duration },
+
+    #[error("the coordinator refuses this agent: {0}")]
+    AgentRefused(String),
+
+    #[error(
+        "connect to the coordinator at {address}: {source}; it did not answer within {}; does \
+         'loadgen run --agents tcp://...' run there?",
+        humantime::format_duration(*within)
+    )]
+    DialCoordinator { address: String, source: io::Error, within: Duration },
+
     #[error("start the load: {0}")]
     Start(io::Error),
 

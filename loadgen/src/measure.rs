@@ -1,11 +1,14 @@
 //! A measurement from its plan to its record. It makes the runs, each with a new server if it
 //! starts one, adds them up, and judges them.
 
+use std::collections::BTreeMap;
+
 use crate::console;
 use crate::engine::{self, Interval, Observer, RunOutcome};
 use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
+use crate::fleet::Fleet;
 use crate::interrupt::Interrupt;
 use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
@@ -80,9 +83,13 @@ pub(crate) fn measure(
     interrupt: &Interrupt,
     observer: &mut dyn Observer,
 ) -> Result<Measured, Error> {
-    for note in engine::limits::provide(options)? {
-        if !options.output.quiet {
-            console::say(&note);
+    let agents = options.agents.as_ref();
+    let fleet = agents.map(|agents| Fleet::assemble(&agents.source, interrupt)).transpose()?;
+    if fleet.is_none() {
+        for note in engine::limits::provide(options, options.connections)? {
+            if !options.output.quiet {
+                console::say(&note);
+            }
         }
     }
     let (target, pinned) = (options.target.clone(), options.pinned().map(Iterator::collect));
@@ -92,7 +99,7 @@ pub(crate) fn measure(
     if let Some(path) = &options.calibration {
         env.calibrate_by(path)?;
     }
-    let mut runs = Runs::new(options, env);
+    let mut runs = Runs::new(options, env, fleet);
     let mut failure = None;
     for number in 1..=options.runs {
         failure = runs.make(number, interrupt, observer).err();
@@ -139,6 +146,7 @@ pub(crate) fn measure_whole(
 /// The runs of one plan so far.
 struct Runs<'a> {
     options: &'a Options,
+    fleet: Option<Fleet>,
     args: ArgsRecord,
     env: Environment,
     records: Vec<RunRecord>,
@@ -147,10 +155,10 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    fn new(options: &'a Options, env: Environment) -> Self {
+    fn new(options: &'a Options, env: Environment, fleet: Option<Fleet>) -> Self {
         let args = ArgsRecord::from(options);
         let (records, latencies, batches) = (Vec::new(), Latencies::new(), Vec::new());
-        Self { options, args, env, records, latencies, batches }
+        Self { options, fleet, args, env, records, latencies, batches }
     }
 
     /// Makes one run. Starts its server, if it has one of its own, watches the server, and stops
@@ -177,14 +185,22 @@ impl<'a> Runs<'a> {
         let metrics = metrics.transpose().map_err(Error::Start)?;
         let mut observer = MetricsObserver { observer, metrics };
         let before = Steal::now();
-        let outcome = engine::run(options, interrupt, number, server.as_mut(), &mut observer);
+        let outcome = match &mut self.fleet {
+            Some(fleet) => fleet.run(options, interrupt, number, server.as_mut(), &mut observer),
+            None => engine::run(options, interrupt, number, server.as_mut(), &mut observer),
+        };
         let after = Steal::now();
         // Before the server ends.
         let server_metrics = observer.metrics.map(MetricsReader::finish);
         let stopped = server.map_or(Ok(()), Server::stop);
         let RunOutcome { record: mut run, latencies, batches } = outcome?;
         run.server_metrics = server_metrics;
-        run.steal_share = before.zip(after).and_then(|(before, after)| after.share_since(&before));
+        if self.fleet.is_some() {
+            self.adopt_agents(&run);
+        } else {
+            let share = before.zip(after).and_then(|(before, after)| after.share_since(&before));
+            run.steal_share = share;
+        }
         run.validity = validity::judge(&run, &latencies, &self.args, &self.env);
         self.latencies.merge(&latencies);
         self.batches.push(batches);
@@ -192,8 +208,29 @@ impl<'a> Runs<'a> {
         stopped
     }
 
+    /// Takes from the agents what the loader is: its threads, pacing, processors and build, and
+    /// whether one of them shares processors with the server.
+    fn adopt_agents(&mut self, run: &RunRecord) {
+        let agents = &run.agents;
+        self.args.threads = run.threads.len() as u32;
+        let first = agents.first().map(|agent| agent.pacing.clone()).unwrap_or_default();
+        if agents.iter().all(|agent| agent.pacing == first) {
+            self.args.pacing = first.into();
+        }
+        let env = &mut self.env;
+        let machines: BTreeMap<_, _> =
+            agents.iter().map(|agent| (&agent.boot_id, agent.cpus)).collect();
+        env.cpus = machines.into_values().sum();
+        env.sharing = agents.iter().filter_map(|agent| agent.sharing).max();
+        if let Some(agent) = agents.iter().find(|agent| agent.profile == "debug") {
+            env.loadgen_profile.clone_from(&agent.profile);
+        }
+        // It is that of one loader on the coordinator's machine.
+        env.calibration = None;
+    }
+
     fn measurement(self) -> Measurement {
-        let Self { options, args, env, records, latencies, batches } = self;
+        let Self { options, args, env, records, latencies, batches, .. } = self;
         Measurement::of(args, env, records, latencies, batches, &options.slo)
     }
 }

@@ -5,6 +5,7 @@
 //! `usage_error` has the texts for words that cannot be read.
 
 mod ab;
+mod agents;
 mod documents;
 mod http;
 mod import;
@@ -26,6 +27,8 @@ use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
 
 use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
+use self::agents::{AGENT_HELP, AgentsArgs};
+pub(crate) use self::agents::{AgentArgs, token};
 use self::documents::{COMPLETIONS_HELP, MAN_HELP};
 pub(crate) use self::documents::{CompletionsArgs, ManArgs};
 use self::import::IMPORT_HELP;
@@ -38,6 +41,7 @@ use crate::console;
 use crate::destination::Destination;
 use crate::error::Error;
 use crate::exit;
+use crate::plan_files;
 use crate::report::View;
 use crate::schedule::Rate;
 
@@ -112,6 +116,9 @@ pub(crate) enum Command {
     Plot(PlotArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
+    /// Drive a part of the connections of 'loadgen run --agents'
+    #[command(after_help = AGENT_HELP)]
+    Agent(AgentArgs),
     /// Check the loader itself against a server with known behaviour
     Selftest(SelftestArgs),
     /// Measure the maximum rate of this loader on this machine
@@ -173,6 +180,10 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, Error> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let names_agents = |word: &OsString| word.as_encoded_bytes().starts_with(b"--agents");
+    if words.iter().any(names_agents) && !plan_files::are_received() {
+        plan_files::store();
+    }
     match Cli::try_parse_from(&words) {
         Ok(Cli { command }) => Ok(Invocation::Do(command)),
         Err(error) => match error.kind() {
@@ -233,6 +244,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Live output")]
     pub(crate) live: LiveArgs,
+
+    #[command(flatten, next_help_heading = "Several machines")]
+    pub(crate) agents: AgentsArgs,
 }
 
 /// Help below the flags.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::RunArgs;
 use super::live::LiveArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
-use super::{target, tls, traffic};
+use super::{agents, target, tls, traffic};
 use crate::destination::Destination;
 use crate::environment::CpuList;
 use crate::error::Error;
 use crate::options::{
     Churn, Load, MetricsOptions, OpenLoad, Options, OutputOptions, Pins, ServerSource,
 };
+use crate::plan_files;
 use crate::schedule::{Arrival, RateProfile, Times};
 use crate::wire::{Protocol, TrafficSpec};
 
@@ -53,11 +54,21 @@ const INTERVAL_MIN: Duration = Duration::from_millis(10);
 impl TryFrom<RunArgs> for Options {
     type Error = Error;
 
-    fn try_from(args: RunArgs) -> Result<Self, Error> {
+    fn try_from(mut args: RunArgs) -> Result<Self, Error> {
+        let agents = match plan_files::are_received() {
+            // This process is one of them, and the files of the coordinator are not here.
+            true => None,
+            false => args.agents.agents()?,
+        };
+        // Agents have processors of their own.
+        let pins_of_agents = agents.as_ref().and_then(|_| args.load.loader.pin.take());
         let mut options = Self::new(args.load, args.slo)?;
+        options.pins = options.pins.or(pins_of_agents);
         options.runs = at_least_one("--runs", args.runs, RUNS_MAX)?;
         options.set_output(args.output)?;
         options.set_live(args.live)?;
+        options.agents = agents;
+        agents::expect_possible(&options)?;
         Ok(options)
     }
 }
@@ -112,6 +123,7 @@ impl Options {
             server: command.or(server.server_pid.map(ServerSource::Pid)),
             server_metrics: server.server_admin,
             output: OutputOptions { progress: true, ..OutputOptions::default() },
+            agents: None,
         })
     }
 

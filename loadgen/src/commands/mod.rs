@@ -1,6 +1,7 @@
 //! The subcommands, each from its flags to its exit code. The longer ones have files of their own.
 
 mod ab;
+mod agent;
 mod calibrate;
 mod csv;
 mod documents;
@@ -42,6 +43,7 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Import(args) => import::import(args, interrupt),
         Command::Plot(args) => plot::plot(args, interrupt),
         Command::Merge(args) => merge(args, interrupt),
+        Command::Agent(args) => agent::agent(args, interrupt),
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),
         Command::Env(args) => env::env(args, interrupt),

@@ -1,5 +1,6 @@
 //! The plan of a measurement. `cli` checks the options once; no other code checks them again.
 
+mod agents;
 mod server;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use self::agents::{AgentNames, AgentSource, Agents, DialInAgents, SshAgents};
 pub(crate) use self::server::{MetricsAddress, ServerCommand, ServerSource};
 use crate::destination::Destination;
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};
@@ -84,7 +86,7 @@ pub(crate) struct Options {
     /// TLS; nothing in plain text.
     pub(crate) tls: Option<TlsClient>,
     pub(crate) connections: u32,
-    /// At most the number of connections.
+    /// Threads of each process, at most one per connection.
     pub(crate) threads: u32,
     pub(crate) pipeline: u32,
     pub(crate) churn: Churn,
@@ -109,6 +111,8 @@ pub(crate) struct Options {
     /// Where the server's own metrics are.
     pub(crate) server_metrics: Option<MetricsAddress>,
     pub(crate) output: OutputOptions,
+    /// The agents that load the server; nothing if this process does.
+    pub(crate) agents: Option<Agents>,
 }
 
 impl Options {

@@ -24,6 +24,7 @@ pub(super) fn extent(code: &Code, run: &RunRecord) -> Option<f64> {
         Code::Steal => run.steal_share,
         Code::Errors => Some((counters.failed_requests() + counters.connect_failures) as f64),
         Code::EndedEarly => run.ended_early_s.map(|seconds| -seconds),
+        Code::StartSkew => run.agents.iter().map(|agent| agent.skew_ns() as f64).reduce(f64::max),
         Code::CarriedBacklog => Some(counters.backlog_at_window as f64),
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! The real program against real sockets: what a user sees, on good days and bad.
 
 mod ab;
+mod agents;
 mod causes;
 mod connections;
 mod destinations;

@@ -8,9 +8,11 @@
 //! server_metrics  where the server's share of the tail may lie
 //! tls       what the handshakes agreed on, and why they failed
 //! runs      each run by itself, median and range
+//! agents    what each agent has done
 //! layout    aligned columns, wrapped sentences, colours
 //! ```
 
+mod agents;
 mod key_value;
 mod latency;
 mod layout;
@@ -57,6 +59,7 @@ fn write_report(
     statuses::write_statuses(out, record)?;
     key_value::write_commands(out, record)?;
     runs::write_runs(out, record, style)?;
+    agents::write_agents(out, record)?;
     write_errors(out, record)?;
     write_cost(out, record)?;
     server_metrics::write_server_metrics(out, record)

@@ -44,10 +44,12 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
     (level > Verdict::Valid).then_some(Reason { code: Code::LoaderLate, level, text })
 }
 
-/// The p99 of the loader's own lateness in an open loop.
+/// The p99 of the loader's own lateness in an open loop; of several agents, that of the latest.
 fn late_ns(evidence: &Evidence<'_>) -> Option<u64> {
     let late = &evidence.run.latency_ns.loader_late;
-    late.p99.or(late.max).filter(|_| evidence.is_open())
+    let of_agents = evidence.run.agents.iter().filter_map(|agent| agent.loader_late_p99_ns);
+    let of_all = late.p99.or(late.max);
+    of_agents.chain(of_all).max().filter(|_| evidence.is_open())
 }
 
 /// What the loader's own lateness makes of the run.

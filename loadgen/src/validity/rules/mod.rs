@@ -8,6 +8,9 @@
 //! | `loader-delay` | percentiles may be the loader's own delay | SUSPECT |
 //! | `loader-cpu` | the loader had no processor time left | INVALID |
 //! | `below-rate`, `overloaded` | too few requests: by loader, by server | INVALID, SUSPECT |
+//! | `agent-lost` | an agent was lost, and its requests were not sent | INVALID |
+//! | `start-skew` | the agents did not begin at one time | SUSPECT |
+//! | `agents-differ` | one agent measured longer service times than the others | SUSPECT |
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
 //! | `arrivals` | sends did not follow the arrival process | SUSPECT |
 //! | `not-steady` | the result depends on how long the run was | SUSPECT |
@@ -23,6 +26,7 @@
 //! | `debug-build` | the loader is not optimised | label |
 
 mod advice;
+mod agents;
 mod cause;
 mod load;
 mod loader;
@@ -38,6 +42,9 @@ type Rule = fn(&Evidence<'_>) -> Option<Reason>;
 
 pub(super) const ALL: &[Rule] = &[
     load::nothing_measured,
+    agents::lost,
+    agents::start_skew,
+    agents::differ,
     loader::late,
     stalls::stalled,
     stalls::delay,
