@@ -144,13 +144,13 @@ fn usage<T>(text: String) -> Result<T, Error> {
 
 /// Help below the flags.
 pub(super) const AGENT_HELP: &str = "\
-An agent drives a part of the connections of a coordinator, which is a 'loadgen run --agents'. The \
-coordinator starts it with ssh or on its own machine, and sends it the plan with all files. Without \
---connect it speaks with the coordinator over standard input and output. It ends when that stream \
-ends.
+An agent drives a part of the connections of a coordinator, which is a 'loadgen run --agents'. \
+The coordinator starts it with ssh or on its own machine, and sends it the plan with all files. \
+Without --connect it speaks with the coordinator over standard input and output. It ends when that \
+stream ends.
 
-With --connect it dials in. The token and the plan go over the network in clear text: use it only on \
-a network that you trust, or use ssh://.
+With --connect it dials in. The token and the plan go over the network in clear text: use it only \
+on a network that you trust, or use ssh://.
 
 Example:
   loadgen run 10.0.0.7:7000 --rate 200k -c 2000 --agents tcp://0.0.0.0:7700 --expect 4 \\

@@ -14,8 +14,8 @@ use crate::options::{Options, Target};
 /// set per thread on top.
 const SPARE_DESCRIPTORS: u64 = 16;
 
-/// Checks ports and descriptors for so many connections and the threads of a plan, and raises the soft
-/// limit of open files to the hard one if need be.
+/// Checks ports and descriptors for so many connections and the threads of a plan, and raises the
+/// soft limit of open files to the hard one if need be.
 ///
 /// Returns a sentence for that, and for each request that the kernel refuses and the run can do
 /// without.

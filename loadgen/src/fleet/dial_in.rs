@@ -87,7 +87,7 @@ fn greet(socket: TcpStream, address: String) -> Result<Caller, String> {
     Ok(Caller { name, reader, socket, hello })
 }
 
-/// Gives a rank to an agent that may have one, and tells the others why not.
+/// Gives a rank to an agent that may have one, and refuses the others.
 fn admit(mut caller: Caller, token: &str, ranks: &mut Ranks) {
     let refusal = match &caller.hello.token {
         Some(given) if is_same(given, token) => None,
