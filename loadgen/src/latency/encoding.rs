@@ -1,4 +1,4 @@
-//! Latencies as messages between loaders. Nothing is lost: the buckets, the exact extremes, the sum.
+//! Latencies as messages between loaders. Nothing is lost: buckets, exact extremes, the sum.
 //!
 //! A histogram is HdrHistogram's V2 form in base64. It is not compressed: its buckets are few and
 //! small, and compression would take processor time that a loader needs.
@@ -135,12 +135,13 @@ mod tests {
 
     #[test]
     fn what_is_no_distribution_is_an_error() {
-        for text in [
-            r#"[["other", {"histogram":"","min_ns":0,"max_ns":0,"sum_ns":0,"saturated":0}]]"#,
-            r#"[["response", {"histogram":"AAAA","min_ns":0,"max_ns":0,"sum_ns":0,"saturated":0}]]"#,
-            r#"[["response", {"histogram":"*","min_ns":0,"max_ns":0,"sum_ns":0,"saturated":0}]]"#,
-        ] {
-            assert!(serde_json::from_str::<Latencies>(text).is_err(), "{text}");
+        let encoded = |name: &str, histogram: &str| {
+            let exact = r#""min_ns":0,"max_ns":0,"sum_ns":0,"saturated":0"#;
+            format!(r#"[["{name}", {{"histogram":"{histogram}",{exact}}}]]"#)
+        };
+        for (name, histogram) in [("other", ""), ("response", "AAAA"), ("response", "*")] {
+            let text = encoded(name, histogram);
+            assert!(serde_json::from_str::<Latencies>(&text).is_err(), "{text}");
         }
         assert!(serde_json::from_str::<BatchCounts>("[[4000000000, 1]]").is_err());
     }

@@ -83,8 +83,8 @@ fn agents_get_the_files_that_the_flags_name_and_write_none() {
     let finished = load(
         &server,
         &format!(
-            "--protocol http -c 4 --rate 200 --agents local:2 --requests {requests} --out {out_name} \
-             --json-stream {stream_name} --interval 50ms"
+            "--protocol http -c 4 --rate 200 --agents local:2 --requests {requests} \
+             --out {out_name} --json-stream {stream_name} --interval 50ms"
         ),
     );
     expect_no_errors(&finished);
