@@ -31,24 +31,13 @@ pub(crate) struct AgentsArgs {
     #[arg(long, value_name = "FILE", requires = "agents")]
     pub(crate) token_file: Option<PathBuf>,
 
+    // No `requires`: the variables may be set for all runs.
     /// The program that logs in for ssh://, with its first arguments
-    #[arg(
-        long,
-        value_name = "CMD",
-        default_value = "ssh -o BatchMode=yes",
-        env = "LOADGEN_SSH",
-        requires = "agents"
-    )]
+    #[arg(long, value_name = "CMD", default_value = "ssh -o BatchMode=yes", env = "LOADGEN_SSH")]
     pub(crate) agents_ssh: String,
 
     /// The loadgen on the machines of ssh://, as their shell finds it
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "loadgen",
-        env = "LOADGEN_AGENT_PROGRAM",
-        requires = "agents"
-    )]
+    #[arg(long, value_name = "PATH", default_value = "loadgen", env = "LOADGEN_AGENT_PROGRAM")]
     pub(crate) agents_program: String,
 }
 

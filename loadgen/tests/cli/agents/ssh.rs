@@ -1,4 +1,4 @@
-//! Agents that the coordinator starts with ssh. A script takes its place, except in one test.
+//! Agents that the coordinator starts with ssh. A script takes the place of ssh.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -67,7 +67,18 @@ fn what_a_login_script_prints_is_quoted() {
     expect_one_line(&finished, 1, "'Welcome to one' is no message of loadgen");
 }
 
-/// A whole second of another clock: the agent lives in a time namespace.
+#[test]
+fn the_variables_for_ssh_mean_nothing_to_a_run_without_agents() {
+    let server = Server::echo();
+    let address = server.address();
+    let mut command = command(&["run", &address, "--duration=100ms", "--warmup=0s", "--json", "-"]);
+    command.env("LOADGEN_SSH", "no-such-ssh").env("LOADGEN_AGENT_PROGRAM", "/no/such");
+    let finished = wait(command.spawn().unwrap());
+    expect_no_errors(&finished);
+    assert!(agents_in(&finished.json()).is_empty(), "{finished:?}");
+}
+
+/// The agents live in a time namespace.
 #[test]
 fn a_monotonic_clock_that_is_three_seconds_ahead_changes_nothing() {
     if test_needs::missing(test_needs::Need::TimeNamespace) {
