@@ -14,13 +14,19 @@ The description is JSON: a picture of charts, with a row for each value.
     \"title\": \"CPU time of a request\",
     \"caption\": \"median and range of 5 rounds\",
     \"charts\": [{
-      \"title\": \"GET\", \"label\": \"µs\", \"names\": \"version\", \"target\": 12.0, \"from_zero\": true,
-      \"rows\": [{ \"name\": \"new\", \"median\": 11.2, \"low\": 10.9, \"high\": 12.3, \"verdict\": \"VALID\" }]
+      \"title\": \"GET\",
+      \"label\": \"µs\",
+      \"names\": \"version\",
+      \"target\": 12.0,
+      \"from_zero\": true,
+      \"rows\": [
+        {\"name\": \"new\", \"median\": 11.2, \"low\": 10.9, \"high\": 12.3, \"verdict\": \"VALID\"}
+      ]
     }]
   }
 
-caption, names, target, from_zero and verdict may be left out. A SUSPECT value has a hollow mark, an \
-INVALID one is crossed out. Equal descriptions give equal bytes.
+caption, names, target, from_zero and verdict may be left out. A SUSPECT value has a hollow mark, \
+an INVALID one is crossed out. Equal descriptions give equal bytes.
 
 Example:
   loadgen plot description.json --out plot.svg";

@@ -99,9 +99,11 @@ fn style() -> String {
     }
     format!(
         "text{{font:{FONT_SIZE}px system-ui,sans-serif;fill:#222}}text.title{{font-size:16px;\
-         font-weight:600}}text.strong{{font-weight:600}}text.muted{{fill:#5c5c5c}}text.suspect{{fill:#8a5a00;font-weight:600}}\
+         font-weight:600}}text.strong{{font-weight:600}}\
+         text.muted{{fill:#5c5c5c}}text.suspect{{fill:#8a5a00;font-weight:600}}\
          text.invalid{{fill:#b3261e;font-weight:600}}text.target{{fill:#b3261e}}\
-         path.target{{stroke:#b3261e;stroke-dasharray:6 4}}.ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
+         path.target{{stroke:#b3261e;stroke-dasharray:6 4}}\
+         .ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
          .axis{{stroke:#8a8a8a}}.line{{fill:none;stroke-width:2;stroke-linejoin:round}}\
          .range{{stroke-width:1.5;fill:none}}{light}.line,.range,.cross{{fill:none}}\
          .cross{{stroke-width:1.8}}.hollow{{fill:#fff;stroke-width:1.8}}.any{{stroke:#222}}\

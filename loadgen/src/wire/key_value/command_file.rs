@@ -316,8 +316,6 @@ fn resp(words: &[Vec<u8>]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn file(text: &str) -> CommandFile {
