@@ -12,6 +12,7 @@ from programs import Programs
 
 SCRIPT = "scripts/kubernetes.sh"
 FOLDER = Path("deploy/kubernetes")
+LOADER = FOLDER / "loadgen"
 KUSTOMIZATION = "kustomization.yaml"
 VERSION = "1.31"
 # Kinds that Kubernetes does not define itself.
@@ -29,7 +30,7 @@ def modules():
 
 
 def read(yaml):
-    """All objects of the folder, by kind."""
+    """All objects of the server, by kind."""
     objects = {}
     for path in sorted(FOLDER.glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
@@ -39,15 +40,21 @@ def read(yaml):
     return objects
 
 
-def check_schemas(objects, kubernetes_validate):
+def read_loader(yaml):
+    """The objects of the loader, by the name of the file."""
+    return {path.name: yaml.safe_load(path.read_text()) for path in sorted(LOADER.glob("*.yaml"))}
+
+
+def check_schemas(documents, kubernetes_validate):
     """Fail for a field that Kubernetes does not know, or a value of another type."""
-    for kind, document in objects.items():
-        if kind in WITHOUT_SCHEMA:
+    for document in documents:
+        if document["kind"] in WITHOUT_SCHEMA:
             continue
         try:
             kubernetes_validate.validate(document, VERSION, strict=True)
         except kubernetes_validate.ValidationError as error:
-            raise Failure(f"the {kind} is not valid in Kubernetes {VERSION}: {error.message}") from error
+            name = f"{document['kind']} {document['metadata']['name']}"
+            raise Failure(f"the {name} is not valid in Kubernetes {VERSION}: {error.message}") from error
 
 
 def check_references(objects, names):
@@ -96,22 +103,52 @@ def check_configuration(objects, evshard):
             raise Failure(f"{key} is {configuration[key]}, and the port of the pods is {port}")
 
 
+def check_loader(documents):
+    """Fail if the agents would not find the coordinator, or it would expect another number of them."""
+    listed = set(documents[KUSTOMIZATION]["resources"])
+    if differ := listed ^ (documents.keys() - {KUSTOMIZATION}):
+        raise Failure(f"{LOADER / KUSTOMIZATION} and the files of its folder differ: {', '.join(differ)}")
+    service, coordinator, agents = (documents[name] for name in ("service.yaml", "coordinator.yaml", "agents.yaml"))
+    pod = coordinator["spec"]["template"]
+    if not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items():
+        raise Failure("the Service of the loader does not select the coordinator")
+    port, = service["spec"]["ports"]
+    container, agent = pod["spec"]["containers"][0], agents["spec"]["template"]["spec"]["containers"][0]
+    address = f"{service['metadata']['name']}:{port['port']}"
+    if option(agent["args"], "--connect") != address:
+        raise Failure(f"the agents connect to {option(agent['args'], '--connect')}, and the Service is {address}")
+    listens = option(container["args"], "--agents").rpartition(":")[2]
+    ports = {one["name"]: str(one["containerPort"]) for one in container["ports"]}
+    if {str(port["port"]), ports[port["targetPort"]]} != {listens}:
+        raise Failure(f"the coordinator listens on port {listens}, and its Service and its pod have others")
+    expected = int(option(container["args"], "--expect"))
+    if {agents["spec"]["completions"], agents["spec"]["parallelism"]} != {expected}:
+        raise Failure(f"the coordinator expects {expected} agents: make completions and parallelism the same")
+
+
+def option(words, flag):
+    """The value of a flag."""
+    return words[words.index(flag) + 1]
+
+
 def main():
     """Check all files."""
     args = cli.Parser(
         SCRIPT,
         f"Checks the files of {FOLDER} against the schemas of Kubernetes {VERSION}, and against each other: selectors,\n"
-        "ports, the time of a drain, and the configuration of the server. A PodMonitor has no schema here.\n"
+        "ports, the time of a drain, the configuration of the server, and the number of the loader's agents.\n"
+        "A PodMonitor has no schema here.\n"
         "It needs the Python package kubernetes-validate.",
         f"{SCRIPT} --bin-dir target/debug",
     ).parse_args()
     programs = Programs(args.bin_dir)
     kubernetes_validate, yaml = modules()
-    objects = read(yaml)
-    check_schemas(objects, kubernetes_validate)
+    objects, loader = read(yaml), read_loader(yaml)
+    check_schemas([*objects.values(), *loader.values()], kubernetes_validate)
+    check_loader(loader)
     check_references(objects, {path.name for path in FOLDER.glob("*.yaml")})
     check_configuration(objects, programs.evshard)
-    print(f"{len(objects)} objects are valid, and agree with each other")
+    print(f"{len(objects) + len(loader)} objects are valid, and agree with each other")
 
 
 if __name__ == "__main__":
