@@ -77,7 +77,7 @@ fn greet(socket: TcpStream, address: String) -> Result<Caller, String> {
     socket.set_nodelay(true).map_err(failed)?;
     socket.set_read_timeout(Some(HELLO_DELAY_MAX)).map_err(failed)?;
     let mut reader = BufReader::new(socket.try_clone().map_err(failed)?);
-    let hello = match message::read(&mut reader).map_err(failed)? {
+    let hello = match message::read_hello(&mut reader).map_err(failed)? {
         Some(FromAgent::Hello(hello)) => *hello,
         Some(_) => return Err(format!("agent {address}: it said something before its hello")),
         None => return Err(format!("agent {address}: it ended before its hello")),

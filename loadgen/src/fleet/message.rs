@@ -12,6 +12,9 @@ use crate::plan_files::PlanFile;
 /// Longest message: a plan whose files have gigabytes does not belong into one.
 const BYTES_MAX: u64 = 4 << 30;
 
+/// Longest hello. Before it, anyone who reaches the port can send.
+const HELLO_BYTES_MAX: u64 = 64 << 10;
+
 /// How much of a line that is no message an error shows.
 const SHOWN_BYTES: usize = 200;
 
@@ -116,8 +119,20 @@ pub(super) fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Re
 
 /// Reads a message; nothing at the end of the stream.
 pub(super) fn read<M: DeserializeOwned>(stream: &mut impl BufRead) -> io::Result<Option<M>> {
+    read_at_most(stream, BYTES_MAX)
+}
+
+/// Reads the hello of an agent that is not known yet: it must be short.
+pub(super) fn read_hello(stream: &mut impl BufRead) -> io::Result<Option<FromAgent>> {
+    read_at_most(stream, HELLO_BYTES_MAX)
+}
+
+fn read_at_most<M: DeserializeOwned>(
+    stream: &mut impl BufRead,
+    bytes_max: u64,
+) -> io::Result<Option<M>> {
     let mut line = Vec::new();
-    let count = stream.take(BYTES_MAX).read_until(b'\n', &mut line)?;
+    let count = stream.take(bytes_max).read_until(b'\n', &mut line)?;
     if count == 0 {
         return Ok(None);
     }
@@ -149,6 +164,13 @@ mod tests {
         let error = read::<FromAgent>(&mut &b"Welcome to host a\n"[..]).unwrap_err().to_string();
         assert!(error.starts_with("'Welcome to host a' is no message of loadgen"), "{error}");
         assert!(read::<FromAgent>(&mut &b"{\"pong\":{\"sent_ns\""[..]).is_err());
+    }
+
+    #[test]
+    fn a_stranger_could_fill_the_memory_with_a_hello_without_an_end() {
+        let mut endless = io::BufReader::new(io::repeat(b'x'));
+        let error = read_hello(&mut endless).unwrap_err().to_string();
+        assert!(error.contains("is no message of loadgen"), "{error}");
     }
 
     #[test]
