@@ -27,7 +27,24 @@ pub(crate) fn first_error(
     Err(first)
 }
 
-/// Writes one line to stderr, after the name of the program.
+/// Writes one line to stderr, after the name of the program. Words of others in it cannot control
+/// the terminal.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "loadgen: {line}");
+    let _ = writeln!(io::stderr().lock(), "loadgen: {}", without_controls(line));
+}
+
+/// A text without control characters, apart from line feeds.
+fn without_controls(text: &str) -> String {
+    let is_control = |character: char| character.is_control() && character != '\n';
+    text.replace(is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_an_agent_could_colour_the_terminal() {
+        assert_eq!(without_controls("a\x1b[31mb\tc\nd"), "a\u{fffd}[31mb\u{fffd}c\nd");
+    }
 }

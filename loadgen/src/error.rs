@@ -151,6 +151,11 @@ pub(crate) enum Error {
     #[error("run {number} of {runs}: {source}")]
     LaterRun { number: u32, runs: u32, source: Box<Self> },
 
+    #[error(
+        "agent {name} was lost in the run before; start all agents again, and repeat this command"
+    )]
+    LostAgent { name: String },
+
     #[error("watch the server: there is no process {pid}; is its id right?")]
     NoSuchProcess { pid: u32 },
 

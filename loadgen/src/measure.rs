@@ -103,6 +103,9 @@ pub(crate) fn measure(
     let mut failure = None;
     for number in 1..=options.runs {
         failure = runs.make(number, interrupt, observer).err();
+        if failure.is_none() && number < options.runs {
+            failure = runs.lost_agent();
+        }
         if failure.is_some() || runs.records.last().is_some_and(|run| run.interrupted) {
             break;
         }
@@ -227,6 +230,13 @@ impl<'a> Runs<'a> {
         }
         // It is that of one loader on the coordinator's machine.
         env.calibration = None;
+    }
+
+    /// That an agent of the last run is lost, if one is: the runs after it would lack its part.
+    fn lost_agent(&self) -> Option<Error> {
+        let agents = &self.records.last()?.agents;
+        let lost = agents.iter().find(|agent| agent.lost.is_some())?;
+        Some(Error::LostAgent { name: lost.name.clone() })
     }
 
     fn measurement(self) -> Measurement {

@@ -14,8 +14,8 @@ use crate::wire::{Commands, Verify};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AgentsArgs {
     /// Load from several processes or machines, as one loader: local:N (processes of this machine),
-    /// ssh://[USER@]HOST,... (starts 'loadgen agent' there), tcp://ADDR:PORT (agents dial in). Each
-    /// drives its part of the --connections with --threads threads
+    /// ssh://HOST,USER@HOST,... (starts 'loadgen agent' there), tcp://ADDR:PORT (agents dial in).
+    /// Each drives its part of the --connections with --threads threads
     #[arg(long, value_name = "AGENTS")]
     pub(crate) agents: Option<AgentNames>,
 

@@ -33,6 +33,9 @@ use crate::options::Target;
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The same with the commit of its sources, if that is known.
+pub(crate) const VERSION_WITH_COMMIT: &str = env!("VERSION_WITH_COMMIT");
+
 /// How this program was built. A debug build must not measure.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 

@@ -14,7 +14,7 @@ use super::message::{self, Connected, FromAgent, Hello, PartPlan, PartResult, To
 use crate::clock::Clock;
 use crate::console;
 use crate::engine::{self, Coordinator, Finished, IntervalReport, Part};
-use crate::environment::{Environment, Steal, boot_id};
+use crate::environment::{Environment, Steal, VERSION_WITH_COMMIT, boot_id};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -48,7 +48,7 @@ pub(crate) fn serve(
     let stream = Stream::open(reader, writer, interrupt.clone());
     let env = Environment::of_machine();
     stream.write(&FromAgent::Hello(Box::new(Hello {
-        version: env.loadgen_version,
+        version: VERSION_WITH_COMMIT.to_owned(),
         profile: env.loadgen_profile,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         boot_id: boot_id().unwrap_or_default(),
@@ -108,7 +108,7 @@ impl Stream {
         let (is_busy, is_stopped) = (Arc::clone(&stream.is_busy), Arc::clone(&stream.is_stopped));
         let clock = stream.clock;
         thread::spawn(move || {
-            let mut read = || message::read(&mut reader);
+            let mut read = || message::read_of_coordinator(&mut reader);
             let end = loop {
                 match read() {
                     Ok(Some(ToAgent::Ping { sent_ns })) => {

@@ -11,6 +11,7 @@ use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::DialInAgents;
+use crate::units::counted;
 
 /// How long an agent that has connected may take for its hello.
 const HELLO_DELAY_MAX: Duration = Duration::from_secs(10);
@@ -37,7 +38,8 @@ pub(super) fn accept(agents: &DialInAgents, interrupt: &Interrupt) -> Result<Vec
     listener.set_nonblocking(true).map_err(Error::Start)?;
     if let Ok(address) = listener.local_addr() {
         let expect = agents.expect;
-        console::say(&format!("wait for {expect} agents at tcp://{address} (loadgen agent)"));
+        let expect = counted(expect.into(), "agent");
+        console::say(&format!("wait for {expect} at tcp://{address} (loadgen agent)"));
     }
     let (sender, callers) = mpsc::sync_channel(PENDING_MAX);
     let begun = Instant::now();
@@ -83,7 +85,8 @@ fn greet(socket: TcpStream, address: String) -> Result<Caller, String> {
         None => return Err(format!("agent {address}: it ended before its hello")),
     };
     socket.set_read_timeout(None).map_err(failed)?;
-    let name = format!("{} ({address})", hello.host);
+    // Anyone can send a hello.
+    let name = format!("{} ({address})", hello.host.escape_debug());
     Ok(Caller { name, reader, socket, hello })
 }
 

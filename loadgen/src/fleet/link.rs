@@ -62,7 +62,7 @@ impl Link {
         let events = events.clone();
         thread::spawn(move || {
             loop {
-                let news = match message::read(&mut reader) {
+                let news = match message::read_of_agent(&mut reader) {
                     Ok(Some(message)) => News::Message(message),
                     Ok(None) => News::Ended(None),
                     Err(error) => News::Ended(Some(error.to_string())),

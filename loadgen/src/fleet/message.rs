@@ -9,8 +9,11 @@ use crate::engine::{Finished, IntervalReport};
 use crate::environment::Sharing;
 use crate::plan_files::PlanFile;
 
-/// Longest message: a plan whose files have gigabytes does not belong into one.
-const BYTES_MAX: u64 = 4 << 30;
+/// Longest message of a coordinator: a plan whose files have gigabytes does not belong into one.
+const PLAN_BYTES_MAX: u64 = 4 << 30;
+
+/// Longest message of an agent. Its results have some 350 KB for each of its threads.
+const RESULT_BYTES_MAX: u64 = 256 << 20;
 
 /// Longest hello. Before it, anyone who reaches the port can send.
 const HELLO_BYTES_MAX: u64 = 64 << 10;
@@ -117,9 +120,14 @@ pub(super) fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Re
     stream.flush()
 }
 
-/// Reads a message; nothing at the end of the stream.
-pub(super) fn read<M: DeserializeOwned>(stream: &mut impl BufRead) -> io::Result<Option<M>> {
-    read_at_most(stream, BYTES_MAX)
+/// Reads a message of a coordinator; nothing at the end of the stream.
+pub(super) fn read_of_coordinator(stream: &mut impl BufRead) -> io::Result<Option<ToAgent>> {
+    read_at_most(stream, PLAN_BYTES_MAX)
+}
+
+/// Reads a message of an agent; nothing at the end of the stream.
+pub(super) fn read_of_agent(stream: &mut impl BufRead) -> io::Result<Option<FromAgent>> {
+    read_at_most(stream, RESULT_BYTES_MAX)
 }
 
 /// Reads the hello of an agent that is not known yet: it must be short.
@@ -153,17 +161,17 @@ mod tests {
         write(&mut stream, &ToAgent::Ping { sent_ns: u64::MAX }).unwrap();
         write(&mut stream, &ToAgent::Stop).unwrap();
         let mut stream = stream.as_slice();
-        let first: Option<ToAgent> = read(&mut stream).unwrap();
+        let first = read_of_coordinator(&mut stream).unwrap();
         assert!(matches!(first, Some(ToAgent::Ping { sent_ns: u64::MAX })), "{first:?}");
-        assert!(matches!(read(&mut stream).unwrap(), Some(ToAgent::Stop)));
-        assert!(read::<ToAgent>(&mut stream).unwrap().is_none());
+        assert!(matches!(read_of_coordinator(&mut stream).unwrap(), Some(ToAgent::Stop)));
+        assert!(read_of_coordinator(&mut stream).unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_message_is_quoted_and_a_message_that_is_cut_off_is_none() {
-        let error = read::<FromAgent>(&mut &b"Welcome to host a\n"[..]).unwrap_err().to_string();
+        let error = read_of_agent(&mut &b"Welcome to host a\n"[..]).unwrap_err().to_string();
         assert!(error.starts_with("'Welcome to host a' is no message of loadgen"), "{error}");
-        assert!(read::<FromAgent>(&mut &b"{\"pong\":{\"sent_ns\""[..]).is_err());
+        assert!(read_of_agent(&mut &b"{\"pong\":{\"sent_ns\""[..]).is_err());
     }
 
     #[test]
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn the_hello_of_another_version_is_read_as_far_as_it_goes() {
         let line = br#"{"hello":{"version":"9.9","later":true}}"#;
-        let Some(FromAgent::Hello(hello)) = read(&mut &line[..]).unwrap() else {
+        let Some(FromAgent::Hello(hello)) = read_of_agent(&mut &line[..]).unwrap() else {
             panic!("no hello");
         };
         assert_eq!((&*hello.version, hello.rank), ("9.9", None));

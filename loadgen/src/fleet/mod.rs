@@ -32,7 +32,7 @@ use self::link::{Event, Link, News, Peer};
 use self::message::{FromAgent, Hello};
 use self::process::AgentProcess;
 use crate::clock::Clock;
-use crate::environment::VERSION;
+use crate::environment::VERSION_WITH_COMMIT;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::AgentSource;
@@ -133,13 +133,13 @@ impl Fleet {
 
     /// Fails unless all agents are of this version: others may have another schedule.
     fn expect_this_version(&self) -> Result<(), Error> {
-        match self.hellos.iter().position(|hello| hello.version != VERSION) {
+        match self.hellos.iter().position(|hello| hello.version != VERSION_WITH_COMMIT) {
             None => Ok(()),
             Some(link) => {
                 let version = &self.hellos[link].version;
                 let complaint = format!(
-                    "it is loadgen {version}, and this is loadgen {VERSION}; the versions must be \
-                     the same for one schedule, so install this one there"
+                    "it is loadgen {version}, and this is loadgen {VERSION_WITH_COMMIT}; the \
+                     versions must be the same for one schedule, so install this one there"
                 );
                 Err(self.error(link, &complaint))
             }

@@ -23,6 +23,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const TAIL_BYTES: usize = 4_096;
 const OUTPUT_DELAY_MAX: Duration = Duration::from_millis(200);
 
+/// The host as ssh takes it, and the port, of `[USER@]HOST[:PORT]`. An IPv6 address with a port has
+/// brackets, which ssh does not take.
+fn split(host: &str) -> (String, Option<u16>) {
+    let port = host.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match port {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host.replace(['[', ']'], ""), Some(port))
+        }
+        _ => (host.replace(['[', ']'], ""), None),
+    }
+}
+
 /// A process that is an agent, or the ssh that leads to one.
 #[derive(Debug)]
 pub(super) struct AgentProcess {
@@ -47,14 +59,10 @@ impl AgentProcess {
         let (program, arguments) = agents.ssh.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
         command.args(arguments);
-        let port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-        let host = match port {
-            Some((host, port)) => {
-                command.args(["-p", port]);
-                host
-            }
-            None => host,
-        };
+        let (host, port) = split(host);
+        if let Some(port) = port {
+            command.args(["-p", &port.to_string()]);
+        }
         command.arg("--").arg(host).arg(format!("{} agent", agents.program));
         Self::start(command)
     }
@@ -108,5 +116,24 @@ impl AgentProcess {
             thread::sleep(LOOK_AGAIN);
         }
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_addresses_of_ipv6_and_ports_are_told_apart() {
+        for (given, host, port) in [
+            ("a", "a", None),
+            ("me@b:2222", "me@b", Some(2222)),
+            ("::1", "::1", None),
+            ("[::1]", "::1", None),
+            ("me@[fe80::1]:22", "me@fe80::1", Some(22)),
+            ("a:b", "a:b", None),
+        ] {
+            assert_eq!(split(given), (host.to_owned(), port), "{given}");
+        }
     }
 }

@@ -69,6 +69,11 @@ fn valid() -> Verdict {
     Verdict::Valid
 }
 
+/// Whether a value has a place on an axis, and a name there.
+fn is_drawable(value: f64) -> bool {
+    value == 0.0 || (1e-12..=1e15).contains(&value.abs())
+}
+
 impl Picture {
     /// The picture that a text describes; the complaint says where it is wrong.
     pub(crate) fn parse(description: &str) -> Result<Self, String> {
@@ -80,7 +85,15 @@ impl Picture {
             if chart.rows.is_empty() {
                 return Err(format!("chart {:?} has no \"rows\"", chart.title));
             }
+            let values = chart.rows.iter().flat_map(|row| [row.low, row.median, row.high]);
+            if let Some(value) = values.chain(chart.target).find(|value| !is_drawable(*value)) {
+                let bounds = "values are 0, or from 1e-12 to 1e15; use another unit";
+                return Err(format!("chart {:?}: {value:e}: {bounds}", chart.title));
+            }
             for Row { name, median, low, high, .. } in &chart.rows {
+                if low > high {
+                    return Err(format!("row {name:?}: low {low} is above high {high}"));
+                }
                 if !(low <= median && median <= high) {
                     let range = format!("from {low} to {high}");
                     return Err(format!("row {name:?}: the median {median} is not in {range}"));
@@ -254,6 +267,9 @@ mod tests {
             ("", "\"charts\" is empty"),
             (&chart("", ""), "chart \"<a & b>\" has no \"rows\""),
             (&chart("", &ROW.replace("0.9", "1.2")), "the median 1.1 is not in from 1.2 to 1.25"),
+            (&chart("", &ROW.replace("0.9", "1.3")), "low 1.3 is above high 1.25"),
+            (&chart("", &ROW.replace("1.25", "1e300")), "1e300: values are 0, or from 1e-12 to"),
+            (&chart(r#", "target": 5e-324"#, ROW), "5e-324: values are 0, or from 1e-12 to"),
             (&chart(r#", "colour": "red""#, ROW), "unknown field `colour`"),
             ("{", "key must be a string"),
         ] {

@@ -31,7 +31,9 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     let rate = &evidence.run.rate;
     let offered = rate.offered_per_s.filter(|&offered| offered > 0.0)?;
     let achieved = rate.achieved_per_s / offered;
-    if achieved >= ACHIEVED_SUSPECT {
+    // The share of a lost agent is missing whatever loader and server do.
+    let is_agent_lost = evidence.run.agents.iter().any(|agent| agent.lost.is_some());
+    if achieved >= ACHIEVED_SUSPECT || is_agent_lost {
         return None;
     }
     let cause = missing_cause(evidence);

@@ -145,7 +145,7 @@ impl CommandFile {
         self.commands.iter().try_for_each(|command| {
             let name = &self.names[usize::from(command.name)];
             let unfit = match (&command.words, protocol.is_resp()) {
-                (_, true) => unfit_for_redis(name),
+                (words, true) => unfit_for_redis(name, words),
                 (Words::Typed(words), false) => unfit_for_memcached(words),
                 (Words::Literal(_), false) => {
                     Some("a command in JSON is one of Redis; write it as a line")
@@ -164,9 +164,16 @@ impl CommandFile {
 }
 
 /// Why Redis does not answer a command with one reply.
-fn unfit_for_redis(name: &str) -> Option<&'static str> {
-    ["subscribe", "psubscribe", "ssubscribe", "monitor", "quit", "reset"]
-        .contains(&name)
+fn unfit_for_redis(name: &str, words: &Words) -> Option<&'static str> {
+    let without = ["subscribe", "psubscribe", "ssubscribe", "monitor", "quit", "reset"];
+    // CLIENT REPLY takes away the replies of the commands after it.
+    let is_reply = || match words {
+        Words::Typed(words) => words.get(1).is_some_and(|word| word.eq_ignore_ascii_case("reply")),
+        Words::Literal(bytes) => {
+            bytes.split(|byte| *byte == b'\n').any(|line| line.eq_ignore_ascii_case(b"reply\r"))
+        }
+    };
+    (without.contains(&name) || name == "client" && is_reply())
         .then_some("it has not one reply; leave it out")
 }
 
@@ -386,6 +393,7 @@ mod tests {
     fn commands_without_one_reply_are_refused() {
         for (protocol, text) in [
             (Protocol::Resp2, "subscribe a"),
+            (Protocol::Resp3, "Client Reply Skip"),
             (Protocol::MemcachedText, "set __key__ 0 0 __data__ noreply"),
             (Protocol::MemcachedText, "set __data__ 0 0 5"),
             (Protocol::MemcachedMeta, "ms __key__ x__data__"),
@@ -398,6 +406,9 @@ mod tests {
         file("SET __key__ x__data__").fits(Protocol::Resp3).unwrap();
         let json = |name: &str| file(&format!("PING\n{{\"command\":[\"{name}\"]}}\n"));
         json("get").fits(Protocol::Resp2).unwrap();
+        json(r#"client","id"#).fits(Protocol::Resp2).unwrap();
+        let said = json(r#"CLIENT","REPLY","OFF"#).fits(Protocol::Resp2).unwrap_err();
+        assert!(said.contains("line 2: 'client': it has not one reply"), "{said}");
         let said = json("MONITOR").fits(Protocol::Resp2).unwrap_err();
         assert!(said.contains("line 2: 'monitor': it has not one reply"), "{said}");
         let said = json("get").fits(Protocol::MemcachedText).unwrap_err();

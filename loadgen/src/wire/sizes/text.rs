@@ -27,9 +27,7 @@ impl FromStr for Sizes {
 
 fn size(text: &str) -> Result<u64, String> {
     match text.trim().parse::<ByteSize>() {
-        Ok(size) if size.as_u64() == 0 => {
-            Err("a size must be at least 1 byte: an empty request has no reply".to_owned())
-        }
+        Ok(size) if size.as_u64() == 0 => Err("a size must be at least 1 byte".to_owned()),
         Ok(size) if size.as_u64() > SIZE_MAX_BYTES => {
             Err("a size must be at most 64MiB".to_owned())
         }

@@ -172,7 +172,8 @@ fn an_agent_says_hello_on_its_standard_output_and_nothing_else_and_ends_with_its
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     let hello: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(hello["hello"]["version"], env!("CARGO_PKG_VERSION"));
+    let version = loadgen(&["--version"]).stdout;
+    assert_eq!(format!("loadgen {}", hello["hello"]["version"].as_str().unwrap()), version.trim());
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "{{\"ping\":{{\"sent_ns\":7}}}}").unwrap();
     line.clear();

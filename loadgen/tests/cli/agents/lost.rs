@@ -151,3 +151,18 @@ fn a_run_whose_agents_are_all_lost_ends_with_what_there_is() {
     assert!(count(&record, "completed") > 0, "{record}");
     assert!(agents_in(&record).iter().all(|agent| agent["lost"].is_string()), "{record}");
 }
+
+#[test]
+fn runs_after_one_that_lost_an_agent_waited_for_it() {
+    let server = Server::echo();
+    let child = start(&server, "--duration=1s --interval=100ms --runs=3");
+    until(|| server.bytes_read() > 100 * 64);
+    send_signal(agents_of(&child)[1], "KILL");
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let expected = "run 2 of 3: agent local 1 was lost in the run before; start all agents again";
+    assert!(finished.stderr.contains(expected), "{finished:?}");
+    let record = finished.json();
+    assert_eq!(record["runs"].as_array().unwrap().len(), 1);
+    assert!(!codes(&record).contains(&"below-rate"), "its share is missing anyhow: {record}");
+}
