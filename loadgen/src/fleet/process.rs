@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_with_addresses_of_ipv6_and_ports_are_told_apart() {
+    fn a_host_with_an_ipv6_address_kept_its_brackets() {
         for (given, host, port) in [
             ("a", "a", None),
             ("me@b:2222", "me@b", Some(2222)),
