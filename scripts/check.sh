@@ -54,8 +54,15 @@ else
     echo "skipped: cargo cannot fetch libfuzzer-sys"
 fi
 
-step "packages: both crates can be packaged and installed"
-./scripts/packages.sh
+step "packages: they build, and contain no tests, scripts or results"
+cargo package --quiet --allow-dirty --package evshard --package loadgen
+for package in evshard loadgen; do
+    cargo package --allow-dirty --package "$package" --list >target/packaged.txt
+    if grep --extended-regexp '^(benches|deploy|results|scripts|tests)/' target/packaged.txt; then
+        echo "the package $package must not contain these files: see 'include' in its Cargo.toml" >&2
+        exit 1
+    fi
+done
 
 step "dependencies: licences, sources, bans"
 if command -v cargo-deny >/dev/null; then
