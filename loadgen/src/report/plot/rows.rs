@@ -206,7 +206,8 @@ fn three_digits(value: f64) -> String {
         let sign = if value < 0.0 { "\u{2212}" } else { "" };
         return format!("{sign}{}", units::grouped(value.abs().round() as u64));
     }
-    let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    // 0.9999 is written as 1.00: what counts is the number after rounding.
+    let magnitude = if value == 0.0 { 0.0 } else { (value.abs() * 1.0005).log10().floor() };
     let decimals = (2.0 - magnitude).clamp(0.0, 6.0) as usize;
     format!("{value:.decimals$}").replace('-', "\u{2212}")
 }
