@@ -5,8 +5,9 @@
 //! of flags calls readers without a context, so this state belongs to the process.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -100,6 +101,7 @@ impl Files {
                 io::Error::new(io::ErrorKind::NotFound, "the coordinator has not sent it")
             });
         }
+        expect_readable(path)?;
         let mut content = Vec::new();
         File::open(path)?.take(bytes_max).read_to_end(&mut content)?;
         if let Self::Stored(files) = self {
@@ -109,11 +111,57 @@ impl Files {
     }
 }
 
+/// Refuses what would be read only once, or wait for ever: `-`, and a named pipe. The pipe of a
+/// shell's `<(...)` has no name in a folder, and is read.
+fn expect_readable(path: &Path) -> io::Result<()> {
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    if path.as_os_str() == "-" {
+        return refused(
+            "standard input is not read here, because a search or a sweep reads its files more \
+             than once; write it into a file",
+        );
+    }
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if is_pipe && fs::canonicalize(path).is_ok() {
+        return refused("it is a named pipe, which may never have a writer; write it into a file");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
+    use crate::wire::CommandFile;
+    use crate::wire::http::{Body, DataFile, RequestFile};
+
+    /// What is said of a file by all that read one.
+    fn said(name: &str) -> [String; 4] {
+        [
+            CommandFile::read_shared(name).unwrap_err(),
+            RequestFile::read_shared(name).unwrap_err(),
+            DataFile::read_shared(name).unwrap_err(),
+            Body::of_argument(&format!("@{name}")).unwrap_err(),
+        ]
+    }
+
+    #[test]
+    fn standard_input_is_refused_with_the_remedy() {
+        for said in said("-") {
+            assert!(said.contains("read -: standard input is not read here"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_named_pipe_is_refused_and_not_waited_for() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("pipe.csv");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        for said in said(path.to_str().unwrap()) {
+            assert!(said.contains("pipe.csv: it is a named pipe"), "{said}");
+        }
+    }
 
     #[test]
     fn an_agent_reads_what_its_coordinator_has_read_and_nothing_else() {

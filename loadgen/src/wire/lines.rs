@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::input_file;
 use super::order::Order;
 use crate::plan_files;
 
@@ -27,7 +26,6 @@ pub(super) struct Line {
 
 /// The text of a file. `what` says what it should be, such as "a file of requests".
 pub(super) fn read(name: &str, what: &str) -> Result<String, String> {
-    input_file::expect_readable(Path::new(name))?;
     let text = plan_files::read_to_string(Path::new(name));
     text.map_err(|error| format!("read {name}: {error}; name {what}"))
 }

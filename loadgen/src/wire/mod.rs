@@ -25,7 +25,6 @@ mod exchange;
 mod frame;
 mod framing;
 pub(crate) mod http;
-mod input_file;
 mod key_value;
 mod lines;
 mod mismatch;

@@ -281,6 +281,13 @@ fn nginx_has_logged_the_values_of_the_data() {
     assert_eq!(record["args"]["http"]["data_rows"], 3);
 }
 
+/// Requests of a file that servers send compressed and as it is.
+const TEXT_REQUESTS: &str = r#"
+{"path": "/text?gzip", "headers": ["Accept-Encoding: gzip"]}
+{"path": "/text", "expect_body": "length:170000"}
+{"path": "/text", "method": "HEAD"}
+"#;
+
 #[test]
 fn apache_has_logged_each_request_and_its_compressed_chunks_are_whole() {
     let Some(server) = HttpServer::apache(0) else { return };
@@ -288,12 +295,7 @@ fn apache_has_logged_each_request_and_its_compressed_chunks_are_whole() {
         "requests",
         &[
             "/page?c=d\n/none\n/moved\n",
-            r#"{"path": "/text?gzip", "headers": ["Accept-Encoding: gzip"]}"#,
-            "\n",
-            r#"{"path": "/text", "expect_body": "length:170000"}"#,
-            "\n",
-            r#"{"path": "/text", "method": "HEAD"}"#,
-            "\n",
+            TEXT_REQUESTS,
             r#"{"path": "/page", "method": "POST", "body": "in chunks", "chunked": true}"#,
             "\n",
             r#"{"path": "/page", "method": "PUT", "body": "refused"}"#,
@@ -335,12 +337,7 @@ fn caddy_has_logged_each_request_and_its_compressed_chunks_are_whole() {
         "requests",
         &[
             "/none\n/moved\n",
-            r#"{"path": "/text?gzip", "headers": ["Accept-Encoding: gzip"]}"#,
-            "\n",
-            r#"{"path": "/text", "expect_body": "length:170000"}"#,
-            "\n",
-            r#"{"path": "/text", "method": "HEAD"}"#,
-            "\n",
+            TEXT_REQUESTS,
             r#"{"path": "/made", "method": "POST", "body": "in chunks", "chunked": true}"#,
             "\n",
             r#"{"path": "/made", "method": "PUT", "body": "twelve bytes"}"#,

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::super::input_file;
 use super::body_expectation::BodyExpectation;
 use crate::plan_files;
 
@@ -119,7 +118,6 @@ impl Body {
     ///
     /// A sentence that names the file and the remedy.
     pub(crate) fn of_file(path: &Path) -> Result<Self, String> {
-        input_file::expect_readable(path)?;
         let shown = path.display();
         // A file may be endless.
         let bytes = plan_files::read_at_most(path, BODY_BYTES_MAX as u64 + 1)
