@@ -13,6 +13,7 @@ import loader_truth_coverage
 import loader_truth_overload
 import loader_truth_search
 import machine
+import plot
 import programs
 import queue_server
 import results
@@ -52,8 +53,8 @@ def parse_arguments():
     parser.add_argument("--studies", type=cli.choices(*STUDIES), default=list(STUDIES), metavar="LIST",
                         help=f"studies, of {', '.join(STUDIES)} (default: all)")
     parser.add_argument("--loadgen", type=named_loader, action="append", metavar="[NAME=]PATH",
-                        help="measure this build of loadgen, repeatable: several builds are measured in turns (default: "
-                             "build it)")
+                        help="measure this build of loadgen, repeatable: several builds are measured in turns, and the last "
+                             "one draws the plots (default: build it)")
     parser.add_argument("--minutes", type=cli.count, default=15, metavar="N",
                         help="time of all studies together; each takes one round at least (default 15)")
     parser.add_argument("--rounds", type=cli.count, metavar="N", help="rounds of each study, instead of --minutes")
@@ -154,7 +155,10 @@ def main():
     programs.require("cc", *([] if LOADER_CORE is None else ["taskset"]))
     facts = machine.facts()
     loaders, peers = loaders_of(args)
-    with results.ResultFolder("loader-truth", args.out, args.quick, list(loaders.values())[-1]) as folder:
+    # The last one draws the plots. The studies take long: find out now whether it can.
+    plotter = list(loaders.values())[-1]
+    plot.require(plotter)
+    with results.ResultFolder("loader-truth", args.out, args.quick, plotter) as folder:
         records, errors = run_studies(args, loaders, peers, folder)
         findings = findings_of(args, loaders, records, errors)
         if findings is None:

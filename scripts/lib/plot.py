@@ -13,6 +13,13 @@ from child import Failure
 SUSPECT, INVALID = "SUSPECT", "INVALID"
 
 
+def require(loadgen):
+    """Fail unless this program can draw: an older build of loadgen could not."""
+    asked = subprocess.run([loadgen, "plot", "--help"], stdin=subprocess.DEVNULL, capture_output=True)
+    if asked.returncode != 0:
+        raise Failure(f"{loadgen} has no command plot, which draws the plots: use a newer build")
+
+
 @dataclass(frozen=True)
 class Panel:
     """One chart, with a named row for each Spread. `target` is a dashed line; `from_zero` starts the axis at 0.

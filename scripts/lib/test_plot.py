@@ -41,6 +41,12 @@ class Drawings(unittest.TestCase):
                     "rows": [{"name": "good", "verdict": "VALID", **row}, {"name": "bad", "verdict": "INVALID", **row}]}
         self.assertEqual(description["charts"], [expected, expected])
 
+    def test_a_loadgen_that_cannot_draw_is_found_before_a_study_begins(self):
+        with stand_in_for_loadgen("exit 64") as loadgen, self.assertRaisesRegex(Failure, "no command plot"):
+            plot.require(loadgen)
+        with stand_in_for_loadgen() as loadgen:
+            plot.require(loadgen)
+
     def test_a_plot_that_loadgen_cannot_draw_is_a_failure_with_its_words(self):
         with stand_in_for_loadgen("echo bad rows >&2; exit 1") as loadgen, self.assertRaisesRegex(Failure, "bad rows"):
             plot.Drawing("title", "caption", []).svg(loadgen)
