@@ -16,18 +16,25 @@ import tempfile
 from pathlib import Path
 
 SCRIPT = "scripts/restricted.sh"
-RESTRICTIONS = ("user", "io_uring", "descriptors", "ipv6", "programs")
+RESTRICTIONS = ("user", "kernel", "io_uring", "descriptors", "ipv6", "programs")
 USER_ID = 1000  # an ordinary user, who owns the files of the caller in the namespace
 HIDDEN_PROGRAMS = ("chromium", "haproxy", "promtool")
 # The numbers are the same on every architecture, as for all system calls since Linux 5.1.
 IO_URING_CALLS = (425, 426, 427)  # io_uring_setup, io_uring_enter, io_uring_register
+# Kernel -> the lowest number that it does not have, for kernels with long-term support. Numbers are given in order.
+FIRST_MISSING_CALL = {
+    "5.4": 436,  # close_range (5.9), openat2 (5.6), epoll_pwait2 (5.11), ...
+    "5.10": 441,  # epoll_pwait2 (5.11), mount_setattr (5.12), ...
+    "5.15": 449,  # futex_waitv (5.16), ...
+    "6.1": 451,  # cachestat (6.5), ...
+}
 
 # <linux/sched.h>, <linux/prctl.h>, <linux/seccomp.h>, <linux/bpf_common.h>, <linux/sockios.h>, <linux/if.h>
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
 SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
-BPF_LD_W_ABS, BPF_JEQ_K, BPF_RET_K = 0x20, 0x15, 0x06
+BPF_LD_W_ABS, BPF_JEQ_K, BPF_JGE_K, BPF_RET_K = 0x20, 0x15, 0x35, 0x06
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,6 +55,7 @@ def parse_arguments():
         description="Runs a command as on a restricted machine, and exits with the status of the command.\n"
         "The restrictions are:\n"
         f"  user         the command runs as an ordinary user (id {USER_ID}) without capabilities\n"
+        "  kernel       the system calls that are newer than Linux --kernel fail with ENOSYS\n"
         "  io_uring     the system calls of io_uring fail with EPERM, as in a container\n"
         "  descriptors  the hard limit of open files is that of --descriptors\n"
         "  ipv6         the network is a namespace with a loopback interface and without IPv6\n"
@@ -59,6 +67,8 @@ def parse_arguments():
                         help="apply only these restrictions (default: all)")
     parser.add_argument("--descriptors", type=int, default=1024, metavar="N",
                         help="hard limit of open files (default 1024)")
+    parser.add_argument("--kernel", choices=FIRST_MISSING_CALL, default="5.4",
+                        help="have the system calls of this kernel only (default 5.4)")
     parser.add_argument("command", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
     args = parser.parse_args()
@@ -100,8 +110,10 @@ def restrict(args):
         if hard != resource.RLIM_INFINITY and args.descriptors > hard:
             raise ValueError(f"--descriptors {args.descriptors} is above the hard limit of open files, {hard}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (args.descriptors, args.descriptors))
+    if "kernel" in args.only:
+        refuse_calls_from(FIRST_MISSING_CALL[args.kernel], errno.ENOSYS)
     if "io_uring" in args.only:
-        refuse_calls(IO_URING_CALLS, errno.EPERM)
+        refuse_calls(IO_URING_CALLS, errno.EPERM)  # the filter that is set last decides the error
 
 
 def run(command, environment):
@@ -147,9 +159,18 @@ def enter_network_namespace():
 
 def refuse_calls(numbers, code):
     """Make these system calls fail with the errno `code`, in this process and its children (`seccomp(2)`)."""
-    steps = [(BPF_LD_W_ABS, 0, 0, 0)]  # the number is the first field of struct seccomp_data
-    for index, number in enumerate(numbers):
-        steps.append((BPF_JEQ_K, len(numbers) - index, 0, number))
+    tests = [(BPF_JEQ_K, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+    _refuse_where(tests, code)
+
+
+def refuse_calls_from(number, code):
+    """Make the system calls from this number up fail with the errno `code`."""
+    _refuse_where([(BPF_JGE_K, 1, 0, number)], code)
+
+
+def _refuse_where(tests, code):
+    """Set a filter: a test that holds jumps to its last step, which refuses the call."""
+    steps = [(BPF_LD_W_ABS, 0, 0, 0), *tests]  # the number is the first field of struct seccomp_data
     steps += [(BPF_RET_K, 0, 0, SECCOMP_RET_ALLOW), (BPF_RET_K, 0, 0, SECCOMP_RET_ERRNO | code)]
     packed = b"".join(struct.pack("HBBI", *step) for step in steps)
     program = _Program(len(steps), packed)
