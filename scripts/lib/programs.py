@@ -20,7 +20,8 @@ DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "gi
                    "wrk": "wrk", "openssl": "openssl", "nginx": "nginx-light", "redis-server": "redis-server",
                    "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark",
                    "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux",
-                   "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin"}
+                   "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin",
+                   "chromium": "chromium", "tmux": "tmux", "aha": "aha"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-//! What tests need of the machine beyond 64-bit Linux 5.11.
+//! What tests need of the machine beyond 64-bit Linux 5.4.
 //!
 //! A test asks before it begins, and returns if something is missing:
 //!
