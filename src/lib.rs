@@ -115,9 +115,11 @@ mod bufferevent;
 pub mod server;
 
 pub use backend::{BackendKind, ChangelistFlush, Features};
+#[doc(hidden)]
+pub use base::steps;
 pub use base::{
     ChangelistPolicy, CheckWatcher, ClockKind, CommonTimeout, Config, DispatchLimit, Dump,
-    EventBase, EventCounts, EventInfo, Handler, LoopEnd, LoopFlags, LoopStats, Notifier,
+    EventBase, EventCounts, EventInfo, Handler, Leniency, LoopEnd, LoopFlags, LoopStats, Notifier,
     PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Wake, WatcherId,
 };
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};

@@ -213,6 +213,9 @@ pub(crate) trait Backend: Send {
         false
     }
 
+    /// From now on, reports a watched descriptor that was closed as ready, once. Only poll can.
+    fn report_closed(&mut self) {}
+
     /// Applies all changes at once; appends those that the kernel refuses to `refused`.
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>);
 

@@ -61,8 +61,6 @@ impl Pending {
 #[derive(Debug, Default)]
 pub(super) struct Changelist {
     pending: Vec<Pending>,
-    /// The net changes of the current flush; reused to save allocations.
-    net: Vec<Change>,
     saved: Saved,
 }
 
@@ -122,16 +120,16 @@ impl Changelist {
         }
     }
 
-    /// Takes the net changes and empties the list. Calls `forget` for every descriptor in it.
-    pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
-        self.net.clear();
+    /// Moves the net changes into `net`, which it clears first. Calls `forget` for every descriptor
+    /// in the list.
+    pub(super) fn take(&mut self, net: &mut Vec<Change>, mut forget: impl FnMut(RawFd)) {
+        net.clear();
         let recorded = self.pending.len();
         for pending in self.pending.drain(..) {
             forget(pending.fd);
-            self.net.extend(pending.net());
+            net.extend(pending.net());
         }
-        self.saved.cancelled += (recorded - self.net.len()) as u64;
-        &self.net
+        self.saved.cancelled += (recorded - net.len()) as u64;
     }
 
     /// Drops all changes: their kernel object is gone.
@@ -179,6 +177,13 @@ mod tests {
         Change::of(5, old, new)
     }
 
+    /// Takes the net changes.
+    fn take(list: &mut Changelist, forget: impl FnMut(RawFd)) -> Vec<Change> {
+        let mut net = Vec::new();
+        list.take(&mut net, forget);
+        net
+    }
+
     /// Records the way from interest to interest on one descriptor and takes the net changes.
     fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
         let (mut list, mut position) = (Changelist::default(), 0);
@@ -186,7 +191,7 @@ mod tests {
             let change = Change { edge, ..plain(step[0], step[1]) };
             list.record(change, &mut position, stable);
         }
-        list.take(|_| position = 0).to_vec()
+        take(&mut list, |_| position = 0)
     }
 
     fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
@@ -207,7 +212,7 @@ mod tests {
             for step in way.windows(2) {
                 list.record(plain(step[0], step[1]), &mut position, false);
             }
-            list.take(|_| position = 0);
+            take(&mut list, |_| position = 0);
             list.saved()
         };
         assert_eq!(saved_on(&[NOTHING, READ]), Saved { coalesced: 0, cancelled: 0 });
@@ -237,7 +242,7 @@ mod tests {
                 list.mark_reusable(position);
             }
             list.record(plain(NOTHING, READ), &mut position, true);
-            assert_eq!(list.take(|_| ()), [plain(READ, READ)]);
+            assert_eq!(take(&mut list, |_| ()), [plain(READ, READ)]);
         }
     }
 
@@ -247,7 +252,7 @@ mod tests {
         let to = |old, new, edge| Change { edge, ..plain(old, new) };
         list.record(to(READ, NOTHING, false), &mut position, true);
         list.record(to(NOTHING, READ, true), &mut position, true);
-        assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
+        assert_eq!(take(&mut list, |_| ()), [to(READ, READ, true)]);
     }
 
     #[test]
@@ -256,7 +261,7 @@ mod tests {
         let (mut list, mut position) = (Changelist::default(), 0);
         list.record(kernel_knows_once, &mut position, true);
         list.record(plain(READ | WRITE, READ), &mut position, true);
-        assert_eq!(list.take(|_| ()), [Change { was_once: true, ..plain(READ, READ) }]);
+        assert_eq!(take(&mut list, |_| ()), [Change { was_once: true, ..plain(READ, READ) }]);
     }
 
     #[test]
@@ -265,7 +270,7 @@ mod tests {
         let once = |old, new, was_once| Change { was_once, once: true, ..plain(old, new) };
         list.record(once(READ, NOTHING, true), &mut position, true);
         list.record(once(NOTHING, READ, false), &mut position, true);
-        assert_eq!(list.take(|_| ()), []);
+        assert_eq!(take(&mut list, |_| ()), []);
     }
 
     #[test]
@@ -296,7 +301,7 @@ mod tests {
                 }
                 list.check(|fd| positions[&fd]);
                 if count % 7 == 0 {
-                    let net = list.take(|fd| positions.insert(fd, 0).map_or((), |_| ())).to_vec();
+                    let net = take(&mut list, |fd| positions.insert(fd, 0).map_or((), |_| ()));
                     flushed += net.len() as u64;
                     let Saved { coalesced, cancelled } = list.saved();
                     prop_assert_eq!(flushed + coalesced + cancelled, recorded);

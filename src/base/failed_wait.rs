@@ -1,4 +1,4 @@
-//! A wait that failed for a transient reason: counted, logged, and made again after a pause.
+//! Waits that fail for a transient reason: counted, logged, and made again after a pause.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,13 +15,16 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct FailedWaits {
     back_off: BackOff,
+    /// The pause before the next wait.
+    pause: Duration,
     /// Since the base was created.
     pub(super) count: u64,
 }
 
 impl FailedWaits {
     pub(super) fn new() -> Self {
-        Self { back_off: BackOff::new(PAUSE_MIN, PAUSE_MAX), count: 0 }
+        let back_off = BackOff::new(PAUSE_MIN, PAUSE_MAX);
+        Self { back_off, pause: Duration::ZERO, count: 0 }
     }
 
     /// A wait succeeded.
@@ -29,16 +32,22 @@ impl FailedWaits {
         self.back_off.reset();
     }
 
-    /// Counts and logs a failure, and pauses the thread. `at_most` is the time until the loop has
-    /// something else to do; `None` if it has nothing.
+    /// Counts and logs a failure. The next wait begins with a pause.
     #[cold]
-    pub(super) fn pause(&mut self, error: &io::Error, at_most: Option<Duration>) {
+    pub(super) fn count(&mut self, error: &io::Error) {
         self.count += 1;
-        let pause = self.back_off.next_pause();
+        self.pause = self.back_off.next_pause();
         if self.back_off.is_time_to_log(Instant::now()) {
-            log_failure(error, self.count, pause);
+            log_failure(error, self.count, self.pause);
         }
-        std::thread::sleep(at_most.map_or(pause, |at_most| at_most.min(pause)));
+    }
+
+    /// Takes the pause before the next wait. `at_most` is the time until the loop has something
+    /// else to do; `None` if it has nothing.
+    #[inline]
+    pub(super) fn take_pause(&mut self, at_most: Option<Duration>) -> Duration {
+        let pause = std::mem::take(&mut self.pause);
+        at_most.map_or(pause, |at_most| at_most.min(pause))
     }
 }
 

@@ -1,11 +1,16 @@
 //! The base's side of the kernel: the backend, and the changes of interest for it.
+//!
+//! A wait borrows nothing from the base. [`Kernel::lend`] moves the backend out, together with
+//! what one wait needs, and [`Kernel::take_back`] moves it back in. Changes of interest in between
+//! are recorded, whatever the policy is.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use super::changelist::{Changelist, ChangelistPolicy};
 use super::events::fd_map::FdMap;
-use super::setup::config::Config;
+use super::setup::config::{Config, Leniency};
 use super::setup::selection::{PassedOver, Selected};
 use super::stats::LoopStats;
 use crate::backend::{
@@ -21,36 +26,124 @@ use crate::event::Interest;
 pub(super) struct Kernel {
     kind: BackendKind,
     flush: ChangelistFlush,
-    backend: Box<dyn Backend>,
+    /// What the backend supports, also while it is lent.
+    traits: Traits,
+    /// `None` while the backend is lent to a wait.
+    wait: Option<Box<Wait>>,
     pub(super) passed_over: Vec<PassedOver>,
     policy: ChangelistPolicy,
+    pub(super) leniency: Leniency,
     changelist: Changelist,
-    /// Refused changes whose events do not have the error yet.
-    refused: Vec<RefusedChange>,
     /// Net changes passed to the backend.
     changes: u64,
 }
 
+/// What a backend answers about itself.
+#[derive(Clone, Copy)]
+struct Traits {
+    name: &'static str,
+    features: Features,
+    forgets_closed: bool,
+    event_capacity: usize,
+}
+
+impl Traits {
+    fn of(backend: &dyn Backend) -> Self {
+        Self {
+            name: backend.name(),
+            features: backend.features(),
+            forgets_closed: backend.forgets_closed(),
+            event_capacity: backend.event_capacity(),
+        }
+    }
+}
+
+/// One wait for readiness: the backend, the changes to make first, and the reports. It holds no
+/// reference to its base, so another thread may use the base meanwhile, under a lock.
+///
+/// [`EventBase::begin_wait`](crate::EventBase::begin_wait) makes it. Call [`run`](Self::run) once,
+/// and return it with [`EventBase::end_wait`](crate::EventBase::end_wait).
+pub struct Wait {
+    backend: Box<dyn Backend>,
+    changes: Vec<Change>,
+    /// How long to sleep before the wait, because waits fail.
+    pause: Duration,
+    timeout: Option<Duration>,
+    result: io::Result<Reported>,
+    ready: Vec<FdReady>,
+    /// Refused changes whose events do not have the error yet.
+    refused: Vec<RefusedChange>,
+}
+
+impl Wait {
+    fn new(backend: Box<dyn Backend>) -> Box<Self> {
+        Box::new(Self {
+            backend,
+            changes: Vec::new(),
+            pause: Duration::ZERO,
+            timeout: Some(Duration::ZERO),
+            result: Ok(Reported::All),
+            ready: Vec::new(),
+            refused: Vec::new(),
+        })
+    }
+
+    /// Makes the changes and waits. It ends at a report, at the base's next timeout, or when the
+    /// base is notified.
+    #[inline]
+    pub fn run(&mut self) {
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+        }
+        let Self { backend, changes, refused, timeout, ready, .. } = self;
+        self.result = backend.apply_and_wait(changes, refused, *timeout, ready);
+    }
+
+    /// Takes how the wait ended.
+    pub(super) fn take_result(&mut self) -> io::Result<Reported> {
+        std::mem::replace(&mut self.result, Ok(Reported::All))
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("backend", &self.backend.name())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Kernel {
     pub(super) fn new(config: &Config, selected: Selected) -> Self {
-        Self {
+        let mut kernel = Self {
             kind: selected.kind,
             flush: config.flush,
-            backend: selected.backend,
+            traits: Traits::of(&*selected.backend),
+            wait: None,
             passed_over: selected.passed_over,
             policy: config.changelist,
+            leniency: config.leniency,
             changelist: Changelist::default(),
-            refused: Vec::new(),
             changes: 0,
+        };
+        kernel.put(selected.backend);
+        kernel
+    }
+
+    fn put(&mut self, mut backend: Box<dyn Backend>) {
+        if self.leniency.contains(Leniency::CLOSED_IS_READY) {
+            backend.report_closed();
         }
+        self.wait = Some(Wait::new(backend));
     }
 
     pub(super) fn backend_name(&self) -> &'static str {
-        self.backend.name()
+        self.traits.name
     }
 
     pub(super) fn features(&self) -> Features {
-        self.backend.features()
+        self.traits.features
     }
 
     /// Rejects what the backend does not support; it would never report it, or report it
@@ -61,9 +154,10 @@ impl Kernel {
         if !is_edge && !waits_for_close {
             return Ok(());
         }
-        let has = self.backend.features();
-        let lacks = |what| Err(Error::Unsupported { backend: self.backend.name(), what });
-        if is_edge && !has.contains(Features::EDGE) {
+        let Traits { name: backend, features: has, .. } = self.traits;
+        let lacks = |what| Err(Error::Unsupported { backend, what });
+        let level_will_do = self.leniency.contains(Leniency::EDGE_AS_LEVEL);
+        if is_edge && !has.contains(Features::EDGE) && !level_will_do {
             return lacks("edge-triggered events");
         }
         if waits_for_close && !has.contains(Features::EARLY_CLOSE) {
@@ -72,8 +166,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Records a change or applies it at once, by the policy. `stable` is the event's
-    /// promise that its descriptor stays open.
+    /// Records a change or applies it at once, by the policy. While the backend is lent, records
+    /// it. `stable` is the event's promise that its descriptor stays open.
     #[inline]
     pub(super) fn update(
         &mut self,
@@ -81,18 +175,18 @@ impl Kernel {
         change: Change,
         stable: bool,
     ) -> std::result::Result<(), RefusedChange> {
-        match self.policy {
-            ChangelistPolicy::Deferred => {
+        match (self.policy, self.wait.as_deref_mut()) {
+            (ChangelistPolicy::Immediate, Some(Wait { backend, refused, .. })) => {
+                self.changes += 1;
+                backend.apply(&[change], refused);
+                // A ring may also report a refusal of an earlier change, which the next wait takes.
+                let own = refused.iter().position(|refusal| refusal.fd == change.fd);
+                own.map_or(Ok(()), |index| Err(refused.swap_remove(index)))
+            }
+            _ => {
                 let position = fds.change_position_mut(change.fd);
                 self.changelist.record(change, position, stable);
                 Ok(())
-            }
-            ChangelistPolicy::Immediate => {
-                self.changes += 1;
-                self.backend.apply(&[change], &mut self.refused);
-                // A ring may also report a refusal of an earlier change, which the next wait takes.
-                let own = self.refused.iter().position(|refusal| refusal.fd == change.fd);
-                own.map_or(Ok(()), |index| Err(self.refused.swap_remove(index)))
             }
         }
     }
@@ -104,7 +198,7 @@ impl Kernel {
 
     /// Whether the kernel forgets a descriptor by itself when it is closed.
     pub(super) fn forgets_closed(&self) -> bool {
-        self.backend.forgets_closed()
+        self.traits.forgets_closed
     }
 
     /// Drops the recorded changes of a descriptor that is about to be closed: then the kernel
@@ -113,52 +207,104 @@ impl Kernel {
         self.changelist.forget(fds.change_position(fd));
     }
 
-    /// Applies the recorded changes.
-    pub(super) fn flush(&mut self, fds: &mut FdMap) {
-        let net = self.changelist.take(|fd| *fds.change_position_mut(fd) = 0);
-        self.changes += net.len() as u64;
-        self.backend.apply(net, &mut self.refused);
+    /// Whether changes are recorded that the backend has not got.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changelist.is_empty()
     }
 
-    /// Applies the recorded changes and waits, in one step of the backend.
-    #[inline(always)]
-    pub(super) fn flush_and_wait(
+    /// Applies the recorded changes, unless the backend is lent.
+    pub(super) fn flush(&mut self, fds: &mut FdMap) {
+        if let Some(wait) = &mut self.wait {
+            self.changelist.take(&mut wait.changes, |fd| *fds.change_position_mut(fd) = 0);
+            self.changes += wait.changes.len() as u64;
+            wait.backend.apply(&wait.changes, &mut wait.refused);
+        }
+    }
+
+    /// Applies the changes that were recorded while the backend was lent, if the policy is to apply
+    /// each at once.
+    #[inline]
+    pub(super) fn flush_late(&mut self, fds: &mut FdMap) {
+        if self.policy == ChangelistPolicy::Immediate && self.has_changes() {
+            self.flush(fds);
+        }
+    }
+
+    /// Lends the backend to a wait that applies the recorded changes first. `None` if it is lent
+    /// already.
+    #[inline]
+    pub(super) fn lend(
         &mut self,
         fds: &mut FdMap,
         timeout: Option<Duration>,
-        ready: &mut Vec<FdReady>,
-    ) -> io::Result<Reported> {
-        let net = match self.changelist.is_empty() {
-            true => &[],
-            false => self.changelist.take(|fd| *fds.change_position_mut(fd) = 0),
-        };
-        self.changes += net.len() as u64;
-        let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
-        self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
+        pause: Duration,
+    ) -> Option<Box<Wait>> {
+        let mut wait = self.wait.take()?;
+        match self.changelist.is_empty() {
+            true => wait.changes.clear(),
+            false => {
+                self.changelist.take(&mut wait.changes, |fd| *fds.change_position_mut(fd) = 0);
+                self.changes += wait.changes.len() as u64;
+            }
+        }
+        wait.timeout = if wait.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
+        wait.pause = pause;
+        Some(wait)
+    }
+
+    /// Takes the backend back. If [`reopen`](Self::reopen) has replaced it meanwhile, drops it.
+    #[inline]
+    pub(super) fn take_back(&mut self, wait: Box<Wait>) {
+        if let Ok(Reported::Part) = wait.result {
+            self.traits.event_capacity = wait.backend.event_capacity();
+        }
+        self.wait.get_or_insert(wait);
+    }
+
+    /// Takes the reports of the last wait.
+    #[inline]
+    pub(super) fn take_ready(&mut self) -> Vec<FdReady> {
+        self.wait.as_mut().map(|wait| std::mem::take(&mut wait.ready)).unwrap_or_default()
+    }
+
+    /// Returns the buffer of reports, to save an allocation.
+    #[inline]
+    pub(super) fn put_ready(&mut self, ready: Vec<FdReady>) {
+        if let Some(wait) = &mut self.wait {
+            wait.ready = ready;
+        }
+    }
+
+    /// Whether the backend is lent to a wait.
+    pub(super) fn is_lent(&self) -> bool {
+        self.wait.is_none()
     }
 
     /// Takes a change of the last flush that the kernel refused.
     #[inline]
     pub(super) fn take_refused(&mut self) -> Option<RefusedChange> {
-        self.refused.pop()
+        self.wait.as_mut()?.refused.pop()
     }
 
     /// Opens a new backend in a child after `fork(2)`; nothing is registered there yet.
     pub(super) fn reopen(&mut self) -> Result<()> {
-        self.backend = self.kind.open(self.flush)?;
+        let backend = self.kind.open(self.flush)?;
+        self.put(backend);
         Ok(())
     }
 
     /// Registers every descriptor that has an event, instead of the recorded changes.
     pub(super) fn register_all(&mut self, fds: &mut FdMap) {
         self.changelist.clear();
-        self.backend.apply(&fds.register_all(), &mut self.refused);
+        if let Some(wait) = &mut self.wait {
+            wait.backend.apply(&fds.register_all(), &mut wait.refused);
+        }
     }
 
     /// Fills in the counts of changes and the size of the backend's event array.
     pub(super) fn add_to(&self, stats: &mut LoopStats) {
         let saved = self.changelist.saved();
-        stats.event_capacity = self.backend.event_capacity() as u64;
+        stats.event_capacity = self.traits.event_capacity as u64;
         stats.changes = self.changes;
         stats.changes_coalesced = saved.coalesced;
         stats.changes_cancelled = saved.cancelled;

@@ -37,7 +37,7 @@ impl DispatchLimit {
     /// The budget of a pass over `priority` that begins at the time `now_ns` returns.
     pub(super) fn budget(&self, priority: u8, now_ns: impl FnOnce() -> u64) -> Budget {
         if priority < self.from_priority {
-            return Budget { calls_max: u64::MAX, end_ns: None };
+            return Budget::UNLIMITED;
         }
         let end_ns = |interval| now_ns().saturating_add(as_ns(interval));
         Budget {
@@ -49,6 +49,8 @@ impl DispatchLimit {
 }
 
 impl Budget {
+    pub(super) const UNLIMITED: Self = Self { calls_max: u64::MAX, end_ns: None };
+
     pub(super) fn allows_another(&self, calls: u64) -> bool {
         calls < self.calls_max
     }

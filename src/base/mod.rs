@@ -27,7 +27,7 @@ pub use changelist::ChangelistPolicy;
 pub use cross_thread::notify::{Notifier, Wake};
 #[cfg(all(test, loom))]
 pub(crate) use cross_thread::wake::WakeWord;
-pub use event_loop::{EventBase, LoopEnd, LoopFlags};
+pub use event_loop::{EventBase, LoopEnd, LoopFlags, steps};
 pub use events::signal::SignalMethod;
 pub use limit::DispatchLimit;
 pub use registry::dump::Dump;
@@ -35,7 +35,7 @@ pub use registry::query::EventInfo;
 pub use registry::remote::Remote;
 pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
 pub use registry::{Handler, Registry};
-pub use setup::config::Config;
+pub use setup::config::{Config, Leniency};
 pub use setup::selection::PassedOver;
 pub use stats::{EventCounts, LoopStats};
 pub use timers::clock::ClockKind;

@@ -1,10 +1,61 @@
 //! Dispatch: makes events active, and takes them out of the active queues for their handlers.
 
+use std::fmt;
+
 use super::{Handler, Registry};
 use crate::backend::FdReady;
 use crate::base::events::list::Stack;
 use crate::base::events::slot::{EventFlags, State};
 use crate::event::{Fired, Ready};
+
+/// A call that is due: the handler and its arguments, copied out of an event that was settled.
+pub struct Call<C> {
+    handler: Handler<C>,
+    fired: Fired,
+    flags: EventFlags,
+}
+
+impl<C> Call<C> {
+    /// The arguments of the call.
+    #[must_use]
+    pub fn fired(&self) -> Fired {
+        self.fired
+    }
+
+    /// Whether the event is the base's own. Its handler must be called with the base.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.flags.contains(EventFlags::INTERNAL)
+    }
+
+    /// libevent's `what`: the reasons of the call. `EV_ET` (0x20) is among them if the event is
+    /// edge triggered and its descriptor is a reason. [`Ready::DEFERRED`] and [`Ready::REFUSED`],
+    /// which libevent lacks, are not.
+    #[must_use]
+    pub fn what(&self) -> u8 {
+        let ready = self.fired.ready - (Ready::DEFERRED | Ready::REFUSED);
+        let of_fd = ready.intersects(Ready::READ | Ready::WRITE | Ready::CLOSED);
+        let edge = if of_fd { self.flags & EventFlags::EDGE } else { EventFlags::empty() };
+        ready.bits() | edge.bits()
+    }
+
+    /// 1 for an event of the user, 0 for one of the base itself.
+    #[inline]
+    pub(in crate::base) fn counted(&self) -> u64 {
+        u64::from(!self.is_internal())
+    }
+
+    #[inline]
+    pub(in crate::base) fn run(&self, registry: &mut Registry<C>, cx: &mut C) {
+        (self.handler)(registry, cx, self.fired);
+    }
+}
+
+impl<C> fmt::Debug for Call<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("fired", &self.fired).field("flags", &self.flags).finish()
+    }
+}
 
 impl<C> Registry<C> {
     /// Adds reasons to call an event's handler, and makes the event active. Empty reasons have no
@@ -72,11 +123,9 @@ impl<C> Registry<C> {
     }
 
     /// Takes the next active event of this priority and settles its state, so that the handler may
-    /// do anything. Returns the handler, its argument, and 1 for an event of the user, else 0.
-    pub(in crate::base) fn begin_dispatch(
-        &mut self,
-        priority: u8,
-    ) -> Option<(Handler<C>, Fired, usize)> {
+    /// do anything.
+    #[inline]
+    pub(in crate::base) fn begin_dispatch(&mut self, priority: u8) -> Option<Call<C>> {
         let index = self.events.active.pop(&mut self.events.slots, priority)?;
         let slot = &mut self.events.slots[index];
         let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
@@ -96,6 +145,6 @@ impl<C> Registry<C> {
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
-        Some((handler, fired, counted))
+        Some(Call { handler, fired, flags })
     }
 }

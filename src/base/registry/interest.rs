@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Registry;
-use crate::backend::{FdReady, RefusedChange, Reported};
+use crate::backend::{RefusedChange, Reported};
 use crate::base::events::slot::{EventFlags, Interval, State};
 use crate::error::{Error, Result};
 use crate::event::{Ready, Source};
@@ -77,14 +77,19 @@ impl<C> Registry<C> {
         self.kernel.forget(&events.fds, fd);
     }
 
-    /// Flushes the changes since the last wait and waits, in one step of the backend. Events of
-    /// refused changes become active.
-    pub(in crate::base) fn flush_and_wait(
-        &mut self,
-        timeout: Option<Duration>,
-        ready: &mut Vec<FdReady>,
-    ) -> std::io::Result<Reported> {
-        let waited = self.kernel.flush_and_wait(&mut self.events.fds, timeout, ready);
+    /// Flushes the changes since the last wait and asks the kernel what is ready, without blocking.
+    /// Events of refused changes become active.
+    pub(in crate::base) fn flush_and_wait(&mut self) -> std::io::Result<Reported> {
+        let now = Some(Duration::ZERO);
+        let waited = match self.kernel.lend(&mut self.events.fds, now, Duration::ZERO) {
+            Some(mut wait) => {
+                wait.run();
+                let waited = wait.take_result();
+                self.kernel.take_back(wait);
+                waited
+            }
+            None => Ok(Reported::All),
+        };
         self.report_refusals();
         waited
     }

@@ -5,7 +5,7 @@
 //! [`EventBase`](crate::EventBase) can.
 
 mod activate;
-mod dispatch;
+pub(super) mod dispatch;
 pub(super) mod dump;
 mod exit;
 mod interest;

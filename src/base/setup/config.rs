@@ -35,6 +35,25 @@ pub struct Config {
     pub(in crate::base) priorities: u8,
     pub(in crate::base) limit: DispatchLimit,
     pub(in crate::base) reads_environment: bool,
+    pub(in crate::base) leniency: Leniency,
+}
+
+bitflags::bitflags! {
+    /// What libevent accepts and a base refuses by default. Each bit makes a base accept it.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Leniency: u8 {
+        /// Edge- and level-triggered events share a descriptor. The one that was added last
+        /// decides for all. (libevent refuses this in its debug mode only.)
+        const MIXED_TRIGGERS = 0x01;
+        /// An edge-triggered event on a backend without edges is reported by level.
+        const EDGE_AS_LEVEL = 0x02;
+        /// On the backend poll, a descriptor that is closed while an event waits for it is reported
+        /// as ready, once. (libevent reports it in each turn.)
+        const CLOSED_IS_READY = 0x04;
+        /// An event of a negative descriptor can be pending. It is counted, keeps the loop alive,
+        /// and fires by its timeout or by hand only.
+        const NEGATIVE_FD = 0x08;
+    }
 }
 
 /// Which backends a base may use.
@@ -66,6 +85,7 @@ impl Default for Config {
             priorities: 1,
             limit: DispatchLimit::default(),
             reads_environment: true,
+            leniency: Leniency::empty(),
         }
     }
 }
@@ -152,6 +172,12 @@ impl Config {
     /// Bounds each pass over active events (libevent: `event_config_set_max_dispatch_interval`).
     pub fn dispatch_limit(mut self, limit: DispatchLimit) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Accepts what libevent accepts, for programs that were written for it.
+    pub fn lenient(mut self, leniency: Leniency) -> Self {
+        self.leniency = leniency;
         self
     }
 
