@@ -173,6 +173,11 @@ impl PackedSource {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_signal(self) -> bool {
+        self.0 < -1 && self.0 != Self::TIMER
+    }
+
     pub(crate) fn unpack(self) -> Source {
         match self.0 {
             Self::TIMER => Source::Timer,

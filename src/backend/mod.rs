@@ -153,6 +153,8 @@ pub(crate) struct Change {
     pub(crate) was_once: bool,
     /// Whether to report once only, until the next change of this descriptor.
     pub(crate) once: bool,
+    /// Whether the kernel watches `old` by the other trigger than `edge` says.
+    pub(crate) was_other_trigger: bool,
     /// `old` is empty, but the kernel may still hold a registration that a report disarmed.
     pub(crate) disarmed: bool,
 }
@@ -161,7 +163,7 @@ pub(crate) struct Change {
 impl Change {
     /// A plain level-triggered change.
     pub(crate) fn of(fd: RawFd, old: Interest, new: Interest) -> Self {
-        Self { fd, old, new, edge: false, was_once: false, once: false, disarmed: false }
+        Self { fd, old, new, ..Self::default() }
     }
 }
 

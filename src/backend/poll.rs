@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::mask::{mask_of, ready_of};
 use super::rotation::Rotation;
 use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange, Reported};
+use crate::event::Ready;
 use crate::sys::fd::is_open;
 use crate::sys::poll::{self, PollFd};
 
@@ -27,6 +28,8 @@ pub(super) struct PollBackend {
     /// By descriptor: its index in `fds` and `once`, or `NO_INDEX`.
     indices: Vec<u32>,
     rotation: Rotation,
+    /// Whether a closed descriptor is reported.
+    reports_closed: bool,
     /// Descriptors to remove: reported for the last time, or closed. Reused to save allocations.
     gone: Vec<RawFd>,
 }
@@ -72,11 +75,15 @@ impl PollBackend {
         let found_at = (0..self.fds.len()).filter(|index| self.fds[*index].found() != 0);
         for index in found_at.take(found) {
             let (fd, mask) = (self.fds[index].fd(), self.fds[index].found());
-            if mask & poll::NVAL == 0 {
+            // As with epoll, closing a descriptor ends its registration.
+            let is_closed = mask & poll::NVAL != 0;
+            if !is_closed {
                 ready.push(FdReady { fd, ready: ready_of(mask) });
+            } else if self.reports_closed {
+                let ready_for_all = Ready::READ | Ready::WRITE | Ready::CLOSED;
+                ready.push(FdReady { fd, ready: ready_for_all });
             }
-            // A closed descriptor: as with epoll, closing it ends the registration.
-            if mask & poll::NVAL != 0 || self.once[index] {
+            if is_closed || self.once[index] {
                 self.gone.push(fd);
             }
         }
@@ -94,6 +101,10 @@ impl Backend for PollBackend {
 
     fn features(&self) -> Features {
         BackendKind::Poll.features()
+    }
+
+    fn report_closed(&mut self) {
+        self.reports_closed = true;
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {

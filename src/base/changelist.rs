@@ -43,8 +43,8 @@ struct Pending {
 impl Pending {
     /// The first change since the last flush.
     fn new(change: Change, reused: bool) -> Self {
-        let Change { fd, old, new, edge, was_once, once, disarmed } = change;
-        let (was_edge, needs_mod) = (edge, false);
+        let Change { fd, old, new, edge, was_once, once, was_other_trigger, disarmed } = change;
+        let (was_edge, needs_mod) = (edge != was_other_trigger, was_other_trigger);
         Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, needs_mod }
     }
 
@@ -52,7 +52,8 @@ impl Pending {
     fn net(self) -> Option<Change> {
         let Self { fd, old, new, edge, was_once, once, disarmed, needs_mod, .. } = self;
         let differs = old != new || (was_once != once && !new.is_empty());
-        let change = Change { fd, old, new, edge, was_once, once, disarmed };
+        let was_other_trigger = false; // needs_mod includes it
+        let change = Change { fd, old, new, edge, was_once, once, was_other_trigger, disarmed };
         (differs || needs_mod).then_some(change)
     }
 }
@@ -95,7 +96,7 @@ impl Changelist {
         // While the kernel's registration is deleted, another file may take the number.
         pending.reused |= deleted.intersects(pending.old) && !stable;
         let may_vanish = !pending.reused && !change.edge && !pending.was_edge;
-        pending.needs_mod |= added_again && !may_vanish;
+        pending.needs_mod |= (added_again && !may_vanish) || change.was_other_trigger;
         pending.new = change.new;
         pending.edge = change.edge;
         pending.once = change.once;

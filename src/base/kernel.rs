@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::changelist::{Changelist, ChangelistPolicy};
 use super::events::fd_map::FdMap;
-use super::setup::config::{Config, Leniency};
+use super::leniency::Leniency;
+use super::setup::config::Config;
 use super::setup::selection::{PassedOver, Selected};
 use super::stats::LoopStats;
 use crate::backend::{
@@ -32,7 +33,7 @@ pub(super) struct Kernel {
     wait: Option<Box<Wait>>,
     pub(super) passed_over: Vec<PassedOver>,
     policy: ChangelistPolicy,
-    pub(super) leniency: Leniency,
+    leniency: Leniency,
     changelist: Changelist,
     /// Net changes passed to the backend.
     changes: u64,
@@ -97,11 +98,6 @@ impl Wait {
         }
         let Self { backend, changes, refused, timeout, ready, .. } = self;
         self.result = backend.apply_and_wait(changes, refused, *timeout, ready);
-    }
-
-    /// Takes how the wait ended.
-    pub(super) fn take_result(&mut self) -> io::Result<Reported> {
-        std::mem::replace(&mut self.result, Ok(Reported::All))
     }
 }
 
@@ -252,13 +248,17 @@ impl Kernel {
         Some(wait)
     }
 
-    /// Takes the backend back. If [`reopen`](Self::reopen) has replaced it meanwhile, drops it.
+    /// Takes the backend back; returns how the wait ended. If [`reopen`](Self::reopen) has replaced
+    /// the backend meanwhile, drops it with its reports.
     #[inline]
-    pub(super) fn take_back(&mut self, wait: Box<Wait>) {
-        if let Ok(Reported::Part) = wait.result {
+    pub(super) fn take_back(&mut self, mut wait: Box<Wait>) -> io::Result<Reported> {
+        let result = std::mem::replace(&mut wait.result, Ok(Reported::All));
+        if let Ok(Reported::Part) = result {
+            // It may have made room for more.
             self.traits.event_capacity = wait.backend.event_capacity();
         }
         self.wait.get_or_insert(wait);
+        result
     }
 
     /// Takes the reports of the last wait.

@@ -15,5 +15,6 @@ mod once;
 mod panics;
 mod readiness;
 mod remote;
+mod steps;
 mod time;
 mod vocabulary;

@@ -135,6 +135,7 @@ const BASE_ORDER: &[&str] = &[
     "changelist",
     "stats",
     "limit",
+    "leniency",
     "events",
     "timers",
     "setup",

@@ -56,7 +56,7 @@ impl WatchedStream {
         let old = std::mem::replace(&mut self.watched, new);
         self.once = once;
         self.disarmed &= new.is_empty();
-        Change { fd, old, new, edge: false, was_once: false, once, disarmed }
+        Change { once, disarmed, ..Change::of(fd, old, new) }
     }
 }
 

@@ -213,8 +213,14 @@ impl<C> EventBase<C> {
     #[cfg(test)]
     pub(crate) fn run_at(&mut self, cx: &mut C, now_ns: u64) {
         self.registry.timers.clock.pretend(now_ns);
+        self.registry.activate_expired();
+        self.run_active(cx);
+    }
+
+    /// Calls the handlers of the most urgent active events.
+    #[cfg(test)]
+    pub(crate) fn run_active(&mut self, cx: &mut C) {
         let mut run = Run::new(LoopFlags::empty());
-        self.begin_pass(&mut run);
         self.dispatch_all(cx, &mut run);
         self.end_turn(&mut run);
     }

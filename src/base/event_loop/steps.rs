@@ -96,6 +96,7 @@ use crate::base::limit::Budget;
 use crate::base::registry::Registry;
 pub use crate::base::registry::dispatch::Call;
 use crate::error::{Error, Result};
+use crate::event::EventId;
 #[cfg(doc)]
 use crate::event::Ready;
 
@@ -123,7 +124,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub(super) fn new(flags: LoopFlags) -> Self {
+    pub(in crate::base) fn new(flags: LoopFlags) -> Self {
         let budget = Budget::UNLIMITED;
         Self { flags, had_active: false, calls: 0, queue: None, is_open: false, budget }
     }
@@ -201,10 +202,9 @@ impl<C> EventBase<C> {
     ///
     /// [`Error::Os`] if the backend cannot wait. The loop then ends; the base stays usable.
     #[inline]
-    pub fn end_wait(&mut self, mut wait: Box<Wait>) -> Result<()> {
+    pub fn end_wait(&mut self, wait: Box<Wait>) -> Result<()> {
         let registry = &mut self.registry;
-        let waited = wait.take_result();
-        registry.kernel.take_back(wait);
+        let waited = registry.kernel.take_back(wait);
         let notified = registry.notifier.wake_word().wake_up();
         registry.timers.clock.forget(true);
         registry.kernel.flush_late(&mut registry.events.fds);
@@ -323,6 +323,21 @@ impl<C> EventBase<C> {
             registry.notifier.notify();
         }
         result
+    }
+}
+
+/// Slots that last as long as their events are pending or active.
+#[doc(hidden)]
+impl<C> Registry<C> {
+    /// Ends an event as [`free`](Self::free), whose owner goes on with its descriptor and will
+    /// create another event for it. What is known of the descriptor stays known: that a report has
+    /// disarmed it, and whether it stays open.
+    pub fn give_back(&mut self, id: EventId) {
+        if let Some(index) = self.events.slots.index_of(id) {
+            self.control.note_deleted(id);
+            self.del_index(index);
+            self.events.free(index);
+        }
     }
 }
 

@@ -43,7 +43,8 @@ impl ActiveQueues {
         slots: &mut SlotTable<H>,
         priority: u8,
     ) -> Option<u32> {
-        let index = self.queues[usize::from(priority)].pop_front(slots)?;
+        // A handler may have changed the number of priorities.
+        let index = self.queues.get_mut(usize::from(priority))?.pop_front(slots)?;
         slots[index].state -= State::ACTIVE;
         Some(index)
     }

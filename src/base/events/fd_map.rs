@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use super::list::Stack;
 use super::slot::{SlotTable, State};
 use crate::backend::{Change, RefusedChange};
+use crate::base::leniency::Leniency;
 use crate::error::{Error, Result};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
@@ -92,6 +93,7 @@ impl FdEntry {
             new: self.interest(),
             edge: self.watch.contains(Watch::EDGE),
             was_once: false,
+            was_other_trigger: false,
             once: self.watch.contains(Watch::ONCE),
             disarmed: self.watch.contains(Watch::DISARMED),
         }
@@ -101,11 +103,14 @@ impl FdEntry {
 /// See the module's documentation.
 pub(in crate::base) struct FdMap {
     entries: Vec<FdEntry>,
+    /// The events of negative descriptors, which the kernel does not watch.
+    negative: Stack,
+    leniency: Leniency,
 }
 
 impl FdMap {
-    pub(in crate::base) fn new() -> Self {
-        Self { entries: Vec::new() }
+    pub(in crate::base) fn new(leniency: Leniency) -> Self {
+        Self { entries: Vec::new(), negative: Stack::EMPTY, leniency }
     }
 
     /// Links an event to its descriptor; returns the change that the kernel needs, if any.
@@ -118,10 +123,17 @@ impl FdMap {
         index: u32,
         fd: RawFd,
     ) -> Result<Option<Change>> {
+        if fd < 0 && self.leniency.contains(Leniency::NEGATIVE_FD) {
+            self.negative.push(slots, index);
+            slots[index].state |= State::INSERTED;
+            return Ok(None);
+        }
         let (interest, edge) = (slots[index].interest(), slots[index].is_edge());
+        let mixes_triggers = self.leniency.contains(Leniency::MIXED_TRIGGERS);
         let entry = self.reserve(fd)?;
         let alone = entry.events.is_empty();
-        if !alone && entry.watch.contains(Watch::EDGE) != edge {
+        let is_mixed = !alone && entry.watch.contains(Watch::EDGE) != edge;
+        if is_mixed && !mixes_triggers {
             let present = if edge { "level" } else { "edge" };
             return Err(Error::MixedTrigger { fd, present });
         }
@@ -135,8 +147,9 @@ impl FdMap {
         entry.watch.set(Watch::ONCE, once);
         // Once reported, it is disarmed: no registration is left to be replaced.
         let was_once = was_once && !old.is_empty();
-        let change = Change { was_once, ..entry.change(fd, old) };
-        let must_update = old != change.new || was_once;
+        let was_other_trigger = is_mixed && !old.is_empty();
+        let change = Change { was_once, was_other_trigger, ..entry.change(fd, old) };
+        let must_update = old != change.new || was_once || was_other_trigger;
         if must_update {
             entry.watch -= Watch::DISARMED;
         }
@@ -152,10 +165,14 @@ impl FdMap {
         index: u32,
         fd: RawFd,
     ) -> Option<Change> {
+        slots[index].state -= State::INSERTED;
+        if fd < 0 {
+            self.negative.remove(slots, index);
+            return None;
+        }
         let interest = slots[index].interest();
         let entry = &mut self.entries[fd as usize];
         entry.events.remove(slots, index);
-        slots[index].state -= State::INSERTED;
         let old = entry.armed();
         entry.subtract(interest);
         let was_once = entry.watch.contains(Watch::ONCE);
@@ -180,6 +197,10 @@ impl FdMap {
         ready: Ready,
     ) -> Option<Change> {
         let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
+        if entry.events.is_empty() {
+            // The report is older than the change that ended the registration.
+            return None;
+        }
         entry.watch |= Watch::DISARMED;
         let only = entry.events.only(slots)?;
         let reported = ready.intersects(slots[only].interest().into());
@@ -208,7 +229,8 @@ impl FdMap {
 
     /// Every event that waits for a descriptor.
     pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
-        self.entries.iter().flat_map(|entry| entry.events.iter(slots))
+        let watched = self.entries.iter().flat_map(|entry| entry.events.iter(slots));
+        watched.chain(self.negative.iter(slots))
     }
 
     /// The changes that register all descriptors with a new kernel object.
@@ -275,6 +297,7 @@ impl FdMap {
                 assert!(!slots[only].is_persistent(), "slot {only} persists on a once-watched fd");
             }
         }
+        listed += self.negative.iter(slots).count();
         let on_fds = |index: &u32| {
             let slot = &slots[*index];
             slot.state.contains(State::INSERTED) && slot.source().fd().is_some()
@@ -313,7 +336,7 @@ mod tests {
 
     #[test]
     fn only_the_first_and_the_last_reader_of_a_descriptor_are_changes() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let [one, two] = [READ, READ].map(|interest| event(&mut slots, interest));
         let writer = event(&mut slots, WRITE);
         assert_eq!(map.insert(&mut slots, one, FD).unwrap(), change(NOTHING, READ));
@@ -326,7 +349,7 @@ mod tests {
 
     #[test]
     fn mixing_edge_and_level_on_one_descriptor_is_refused_and_changes_nothing() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let level = event(&mut slots, READ);
         let edge = event(&mut slots, WRITE);
         slots[edge].flags |= EventFlags::EDGE;
@@ -338,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_lone_one_shot_event_is_registered_once_and_needs_no_deletion() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         let once = change(NOTHING, READ).map(|change| Change { once: true, ..change });
         assert_eq!(map.insert(&mut slots, index, FD).unwrap(), once);
@@ -352,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_second_event_ends_watching_once() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let [first, second] = [READ, READ].map(|interest| one_shot(&mut slots, interest));
         map.insert(&mut slots, first, FD).unwrap();
         let lasting = change(READ, READ).map(|change| Change { was_once: true, ..change });
@@ -365,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_event_that_joins_one_that_was_reported_has_the_descriptor_watched_again() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let first = one_shot(&mut slots, READ);
         let second = event(&mut slots, WRITE);
         map.insert(&mut slots, first, FD).unwrap();
@@ -377,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_report_that_no_event_waits_for_rearms_the_descriptor() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
         let again = change(NOTHING, READ).map(|c| Change { once: true, disarmed: true, ..c });
@@ -386,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_freed_event_takes_what_was_known_of_its_descriptor_along() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
         map.reported_once(&slots, FD, Ready::READ);
@@ -398,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_new_kernel_object_learns_of_every_descriptor() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         let reader = event(&mut slots, READ);
         map.insert(&mut slots, reader, FD).unwrap();
         assert_eq!(map.register_all(), change(NOTHING, READ).as_slice());
@@ -406,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_65536th_event_of_a_kind_is_refused_and_changes_nothing() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         for _ in 0..u16::MAX {
             let index = event(&mut slots, READ);
             map.insert(&mut slots, index, FD).unwrap();
@@ -419,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_number_that_names_no_file_is_refused_before_memory_is_spent() {
-        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
         for fd in [-1, RawFd::MIN, RawFd::MAX] {
             let index = slots.insert(plain(Source::Fd(fd), READ)).index;
             let error = map.insert(&mut slots, index, fd).unwrap_err();
@@ -434,7 +457,7 @@ mod tests {
         fn changes_follow_the_union_of_what_is_inserted(
             steps in prop::collection::vec(0..8_u32, 1..100))
         {
-            let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+            let (mut map, mut slots) = (FdMap::new(Leniency::empty()), SlotTable::new());
             let events: Vec<u32> = (0..8_u8).map(|i| {
                 let bits = [READ, WRITE, Interest::CLOSED];
                 let interest = (0..3).filter(|b| (i + 1) >> b & 1 == 1).map(|b| bits[b]);

@@ -6,6 +6,7 @@ pub(super) mod list;
 pub(super) mod signal;
 pub(super) mod slot;
 
+use crate::base::leniency::Leniency;
 use crate::base::stats::Counts;
 use crate::error::Error;
 use crate::event::{EventId, Ready};
@@ -26,10 +27,10 @@ pub(in crate::base) struct Events<H> {
 }
 
 impl<H> Events<H> {
-    pub(in crate::base) fn new(signals: SignalMethod, priorities: u8) -> Self {
+    pub(in crate::base) fn new(signals: SignalMethod, priorities: u8, leniency: Leniency) -> Self {
         Self {
             slots: SlotTable::new(),
-            fds: FdMap::new(),
+            fds: FdMap::new(leniency),
             signals: Signals::new(signals),
             active: ActiveQueues::new(priorities),
             counts: Counts::default(),
@@ -53,7 +54,8 @@ impl<H> Events<H> {
         self.active.remove(&mut self.slots, index);
         let slot = &mut self.slots[index];
         self.counts.deactivate(slot.counted());
-        if std::mem::take(&mut slot.ready).contains(Ready::SIGNAL) {
+        slot.ready = Ready::empty();
+        if slot.source().signal().is_some() {
             let id = slot.id(index);
             self.signals.take_calls(id);
         }

@@ -316,7 +316,6 @@ impl<H> SlotTable<H> {
     }
 
     /// Indices of all occupied slots.
-    #[cfg(test)]
     pub(in crate::base) fn indices(&self) -> impl Iterator<Item = u32> {
         (0_u32..)
             .zip(&self.slots)

@@ -21,6 +21,22 @@ impl<C> Registry<C> {
         Ok(())
     }
 
+    /// The same for an event that waits for a signal, as if the signal had been delivered `times`
+    /// times (libevent: `event_active` with `ncalls`): its handler is called as often, unless it is
+    /// deleted or the loop is broken. 0 counts as 1. Every other event is called once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
+    pub fn activate_times(&mut self, id: EventId, ready: Ready, times: u32) -> Result<()> {
+        let index = self.events.slots.resolve(id)?;
+        if !ready.is_empty() && self.events.slots[index].source().signal().is_some() {
+            self.events.signals.add_calls(id, times.max(1));
+        }
+        self.activate_index(index, ready);
+        Ok(())
+    }
+
     /// Makes an event active in the next turn, after the loop has polled descriptors and timers
     /// again (libevent: `event_active_later_`). An event that is already active only gets the
     /// additional reason.

@@ -51,6 +51,14 @@ impl<C> Call<C> {
     }
 }
 
+impl<C> Clone for Call<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Call<C> {}
+
 impl<C> fmt::Debug for Call<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("fired", &self.fired).field("flags", &self.flags).finish()
@@ -133,7 +141,7 @@ impl<C> Registry<C> {
         slot.ready = Ready::empty();
         self.events.counts.deactivate(counted);
         self.control.begin_handler(fired.id);
-        if fired.ready.contains(Ready::SIGNAL) {
+        if fired.source.is_signal() {
             self.control.call_times(self.events.signals.take_calls(fired.id));
         }
         if !flags.contains(EventFlags::PERSIST) {

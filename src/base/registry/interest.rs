@@ -84,9 +84,7 @@ impl<C> Registry<C> {
         let waited = match self.kernel.lend(&mut self.events.fds, now, Duration::ZERO) {
             Some(mut wait) => {
                 wait.run();
-                let waited = wait.take_result();
-                self.kernel.take_back(wait);
-                waited
+                self.kernel.take_back(wait)
             }
             None => Ok(Reported::All),
         };

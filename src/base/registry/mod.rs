@@ -22,6 +22,7 @@ use crate::base::control::LoopControl;
 use crate::base::cross_thread::inbox::Jobs;
 use crate::base::cross_thread::notify::Notifier;
 use crate::base::events::Events;
+use crate::base::events::active::ActiveQueues;
 use crate::base::events::slot::{Contents, EventFlags, Interval, State};
 use crate::base::failed_wait::FailedWaits;
 use crate::base::kernel::Kernel;
@@ -86,7 +87,7 @@ impl<C> Registry<C> {
     pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
             kernel: Kernel::new(config, selected),
-            events: Events::new(config.signals, config.priorities),
+            events: Events::new(config.signals, config.priorities, config.leniency),
             timers: Timers::new(config.clock, config.caches_time),
             notifier: Notifier::new()?,
             jobs: Jobs::new(),
@@ -303,6 +304,27 @@ impl<C> Registry<C> {
             return Err(Error::Active(id));
         }
         self.events.slots[index].priority = priority;
+        Ok(())
+    }
+
+    /// Sets the number of priorities, 1 to 255 (libevent: `event_base_priority_init`). 0 counts
+    /// as 1. Events keep their priorities.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Active`] if an event is active, [`Error::Priority`] if an event has a priority that
+    /// would not exist. Nothing changes then.
+    pub fn set_priorities(&mut self, priorities: u8) -> Result<()> {
+        let priorities = priorities.max(1);
+        let events = &mut self.events;
+        if let Some(index) = events.active.iter(&events.slots).next() {
+            return Err(Error::Active(events.slots[index].id(index)));
+        }
+        let of_all = events.slots.indices().map(|index| events.slots[index].priority);
+        if let Some(priority) = of_all.max().filter(|highest| *highest >= priorities) {
+            return Err(Error::Priority { priority, priorities });
+        }
+        events.active = ActiveQueues::new(priorities);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::backend::{BackendKind, ChangelistFlush, Features};
 use crate::base::changelist::ChangelistPolicy;
 use crate::base::events::signal::SignalMethod;
+use crate::base::leniency::Leniency;
 use crate::base::limit::DispatchLimit;
 use crate::base::timers::clock::ClockKind;
 
@@ -36,24 +37,6 @@ pub struct Config {
     pub(in crate::base) limit: DispatchLimit,
     pub(in crate::base) reads_environment: bool,
     pub(in crate::base) leniency: Leniency,
-}
-
-bitflags::bitflags! {
-    /// What libevent accepts and a base refuses by default. Each bit makes a base accept it.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Leniency: u8 {
-        /// Edge- and level-triggered events share a descriptor. The one that was added last
-        /// decides for all. (libevent refuses this in its debug mode only.)
-        const MIXED_TRIGGERS = 0x01;
-        /// An edge-triggered event on a backend without edges is reported by level.
-        const EDGE_AS_LEVEL = 0x02;
-        /// On the backend poll, a descriptor that is closed while an event waits for it is reported
-        /// as ready, once. (libevent reports it in each turn.)
-        const CLOSED_IS_READY = 0x04;
-        /// An event of a negative descriptor can be pending. It is counted, keeps the loop alive,
-        /// and fires by its timeout or by hand only.
-        const NEGATIVE_FD = 0x08;
-    }
 }
 
 /// Which backends a base may use.

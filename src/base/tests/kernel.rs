@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backend::ChangelistFlush;
+use crate::base::steps::{Run, Wait};
 use crate::sys::fd::duplicate;
 
 const SOCKETS: usize = 4;
@@ -66,6 +67,10 @@ enum Step {
     Activate {
         pick: usize,
     },
+    /// Begins a wait, which the next poll ends. `runs_first` if it is over before what follows.
+    Lend {
+        runs_first: bool,
+    },
     Poll,
 }
 
@@ -84,6 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => pick.clone().prop_map(|pick| Step::Del { pick }),
         1 => pick.clone().prop_map(|pick| Step::Free { pick }),
         1 => pick.prop_map(|pick| Step::Activate { pick }),
+        1 => any::<bool>().prop_map(|runs_first| Step::Lend { runs_first }),
         4 => Just(Step::Poll),
     ]
 }
@@ -134,6 +140,8 @@ struct World {
     base: EventBase<Log>,
     sockets: [Option<Socket>; SOCKETS],
     events: Vec<Event>,
+    /// A wait that has not ended, and whether it was run.
+    lent: Option<(Box<Wait>, bool)>,
     /// The backend keeps the files open that it polls, and so may report closed descriptors.
     reports_closed_fds: bool,
 }
@@ -142,7 +150,8 @@ impl World {
     fn new(config: Config) -> Self {
         let mut base = EventBase::new(config.ignore_environment()).unwrap();
         let reports_closed_fds = base.registry().backend_name() == BackendKind::IoUring.name();
-        Self { base, sockets: [const { None }; SOCKETS], events: Vec::new(), reports_closed_fds }
+        let sockets = [const { None }; SOCKETS];
+        Self { base, sockets, events: Vec::new(), lent: None, reports_closed_fds }
     }
 
     fn step(&mut self, token: u64, step: Step) {
@@ -177,7 +186,11 @@ impl World {
             Step::Create { index, interest, persist } => {
                 self.create(token, index, interest, persist);
             }
-            Step::Poll => self.poll(),
+            Step::Lend { runs_first } => self.lend(runs_first),
+            Step::Poll => {
+                self.end_lent();
+                self.poll();
+            }
             Step::Add { pick }
             | Step::Del { pick }
             | Step::Free { pick }
@@ -259,6 +272,38 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn lend(&mut self, runs_first: bool) {
+        if self.lent.is_none() {
+            let mut wait = self.base.begin_wait(&Run::new(LoopFlags::NONBLOCK));
+            if runs_first {
+                wait.run();
+            }
+            self.lent = Some((wait, runs_first));
+        }
+    }
+
+    /// Ends a wait. What it reports may be older than the last changes, but the next poll agrees.
+    fn end_lent(&mut self) {
+        let Some((mut wait, has_run)) = self.lent.take() else { return };
+        if !has_run {
+            wait.run();
+        }
+        self.base.end_wait(wait).unwrap();
+        let mut fired = Log::new();
+        self.base.run_active(&mut fired);
+        for event in &mut self.events {
+            let at = fired.iter().position(|(token, _)| *token == event.token);
+            let ready = at.map_or(Ready::empty(), |at| fired.swap_remove(at).1);
+            let activated = std::mem::take(&mut event.activated);
+            let interest = if event.pending { event.interest.into() } else { Ready::empty() };
+            assert!(ready.contains(activated), "event {}", event.token);
+            let extra = ready - activated - interest;
+            assert!(event.dead || extra.is_empty(), "event {} fired {ready:?}", event.token);
+            event.pending &= event.persist || ready.is_empty();
+        }
+        assert_eq!(fired, [], "no other event fires");
     }
 
     fn poll(&mut self) {

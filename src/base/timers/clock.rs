@@ -32,6 +32,8 @@ pub(in crate::base) struct Clock {
     tick_ns: u64,
     caches: bool,
     cached_ns: Option<u64>,
+    /// A cached time, and the same moment on the wall clock.
+    wall: Option<(u64, SystemTime)>,
     in_loop: bool,
 }
 
@@ -44,7 +46,7 @@ impl Clock {
             ClockKind::Precise => 0,
             ClockKind::Coarse => clock::coarse_tick_ns(),
         };
-        Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, in_loop: false }
+        Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, wall: None, in_loop: false }
     }
 
     pub(in crate::base) fn kind(&self) -> ClockKind {
@@ -102,10 +104,18 @@ impl Clock {
         self.epoch + Duration::from_nanos(ns)
     }
 
-    /// The wall clock's time at the cached moment.
+    /// The wall clock's time at the cached moment. It is read at its first use in a turn.
     pub(in crate::base) fn system_time(&mut self) -> SystemTime {
-        let age_ns = self.cached_ns.map_or(0, |cached_ns| self.read_ns().saturating_sub(cached_ns));
-        SystemTime::now() - Duration::from_nanos(age_ns)
+        let now_ns = self.now_ns();
+        if let Some((at_ns, wall)) = self.wall
+            && self.cached_ns == Some(at_ns)
+        {
+            return wall;
+        }
+        let age_ns = self.read_ns().saturating_sub(now_ns);
+        let wall = SystemTime::now() - Duration::from_nanos(age_ns);
+        self.wall = self.cached_ns.map(|cached_ns| (cached_ns, wall));
+        wall
     }
 
     /// Sets the cached time, as if the clock had been read.
@@ -171,8 +181,11 @@ mod tests {
         let before = clock.system_time();
         let read_at = clock.now_ns();
         while clock.read_ns() < read_at + 20_000_000 {}
-        let later = clock.system_time();
-        let apart = later.duration_since(before).unwrap_or_else(|error| error.duration());
-        assert!(apart < Duration::from_millis(10), "{apart:?} between two looks at one moment");
+        assert_eq!(clock.system_time(), before, "two looks at one moment");
+        clock.refresh();
+        assert!(clock.system_time() > before, "unless it is read anew");
+        clock.forget(false);
+        let outside = clock.system_time();
+        while clock.system_time() == outside {}
     }
 }
