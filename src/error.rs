@@ -75,6 +75,16 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// The loop of another library cannot wait for a base with this backend.
+    #[error(
+        "the backend {backend} has no descriptor that another loop could wait for; \
+         make the base with epoll or io_uring"
+    )]
+    NotEmbeddable {
+        /// The backend's name.
+        backend: &'static str,
+    },
+
     /// Every backend is excluded or failed to open.
     #[error("no backend is available: {}", reasons(.passed_over))]
     NoBackend {

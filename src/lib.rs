@@ -119,8 +119,8 @@ pub use backend::{BackendKind, ChangelistFlush, Features};
 pub use base::steps;
 pub use base::{
     ChangelistPolicy, CheckWatcher, ClockKind, CommonTimeout, Config, DispatchLimit, Dump,
-    EventBase, EventCounts, EventInfo, Handler, Leniency, LoopEnd, LoopFlags, LoopStats, Notifier,
-    PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Wake, WatcherId,
+    Embedded, EventBase, EventCounts, EventInfo, Handler, Leniency, LoopEnd, LoopFlags, LoopStats,
+    Notifier, PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Turn, Wake, WatcherId,
 };
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]

@@ -70,7 +70,7 @@ fn is_in(set: &str, number: i32) -> bool {
 
 fn is_taken(method: SignalMethod, number: i32) -> bool {
     match method {
-        SignalMethod::Handler => is_in("SigCgt", number),
+        SignalMethod::Handler | SignalMethod::LastBase => is_in("SigCgt", number),
         SignalMethod::SignalFd => is_in("SigBlk", number),
     }
 }
@@ -271,6 +271,56 @@ on_every_base! {
         for (base, app) in &mut bases {
             assert_eq!(drain(base, app).len(), 1, "also when one of them has gone");
         }
+    }
+
+    fn only_the_last_base_gets_a_signal_where_that_is_the_method(config: Config) {
+        let _alone = alone();
+        let (mut every, mut app) = new(config, SignalMethod::Handler);
+        add(&mut every, SIGUSR1, 9, log);
+        let [(mut first, _), (mut second, _)] =
+            [(); 2].map(|()| new(config, SignalMethod::LastBase));
+        add(&mut first, SIGUSR1, 1, log);
+        add(&mut second, SIGUSR1, 2, log);
+        raise(SIGUSR1).unwrap();
+        assert_eq!(drain(&mut second, &mut app), [(2, Ready::SIGNAL)], "it was added last");
+        assert_eq!(drain(&mut first, &mut app), []);
+        raise(SIGUSR1).unwrap();
+        assert_eq!(drain(&mut first, &mut app), [(1, Ready::SIGNAL)], "its loop began last");
+        assert_eq!(drain(&mut second, &mut app), []);
+        drop(second);
+        raise(SIGUSR1).unwrap();
+        assert_eq!(drain(&mut first, &mut app), [], "the last one is gone");
+        raise(SIGUSR1).unwrap();
+        assert_eq!(drain(&mut first, &mut app), [(1, Ready::SIGNAL)]);
+        assert_eq!(drain(&mut every, &mut app).len(), 4, "the others get all");
+    }
+
+    fn a_signal_event_can_be_activated_for_several_calls(config: Config) {
+        fn log_and_delete(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+            log(registry, app, fired);
+            if app.fired.len() == 2 {
+                registry.del(fired.id);
+            }
+        }
+        let _alone = alone();
+        let (mut base, mut app) = new(config, SignalMethod::Handler);
+        let id = add(&mut base, SIGUSR1, 0, log);
+        for (times, calls) in [(3, 3), (1, 1), (0, 1)] {
+            base.registry().activate_times(id, Ready::SIGNAL, times).unwrap();
+            assert_eq!(drain(&mut base, &mut app), vec![(0, Ready::SIGNAL); calls]);
+        }
+        base.registry().activate_times(id, Ready::READ, 2).unwrap();
+        assert_eq!(drain(&mut base, &mut app), [(0, Ready::READ); 2], "for any reason");
+        base.registry().activate_times(id, Ready::SIGNAL, 2).unwrap();
+        base.registry().del(id);
+        base.registry().activate(id, Ready::SIGNAL).unwrap();
+        assert_eq!(drain(&mut base, &mut app), [(0, Ready::SIGNAL)], "a deletion drops them");
+        let id = add(&mut base, SIGUSR1, 0, log_and_delete);
+        base.registry().activate_times(id, Ready::SIGNAL, 5).unwrap();
+        assert_eq!(drain(&mut base, &mut app).len(), 2, "also one in the handler");
+        let timer = base.registry().create(EventSpec::timer(), log);
+        base.registry().activate_times(timer, Ready::TIMEOUT, 5).unwrap();
+        assert_eq!(drain(&mut base, &mut app), [(0, Ready::TIMEOUT)], "other events: one call");
     }
 
     fn a_signals_timeout_is_not_rearmed(config: Config) {

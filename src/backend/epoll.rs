@@ -3,7 +3,7 @@
 //! A flush of many changes can go through an io_uring; see [`ChangelistFlush`] and `flush.rs`.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use super::flush::Flush;
@@ -125,6 +125,10 @@ impl Backend for EpollBackend {
 
     fn forgets_closed(&self) -> bool {
         true
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {

@@ -16,7 +16,7 @@ mod uring;
 pub(crate) mod tests;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -213,6 +213,21 @@ pub(crate) trait Backend: Send {
     /// Whether the kernel forgets a descriptor by itself when its last copy is closed.
     fn forgets_closed(&self) -> bool {
         false
+    }
+
+    /// A descriptor that is readable when something is ready, for the loop of another library.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Makes the descriptor show what is ready from now on. Returns whether there is more, which
+    /// the next wait reports.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    fn arm(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// From now on, reports a watched descriptor that was closed as ready, once. Only poll can.

@@ -28,7 +28,7 @@
 //!   thread that waits next arms them again.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
@@ -366,6 +366,20 @@ impl Backend for UringBackend {
 
     fn features(&self) -> Features {
         BackendKind::IoUring.features()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.ring.as_fd())
+    }
+
+    fn arm(&mut self) -> io::Result<bool> {
+        self.arm_queued();
+        if self.ring.has_work() {
+            self.enter(0, None)?;
+            self.cancelled = 0;
+        }
+        let is_armed = self.queue.is_empty() && self.uncancelled.is_empty();
+        Ok(!is_armed || !self.deferred_edges.is_empty() || !self.refused.is_empty())
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {

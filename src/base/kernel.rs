@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::changelist::{Changelist, ChangelistPolicy};
@@ -273,6 +274,21 @@ impl Kernel {
         if let Some(wait) = &mut self.wait {
             wait.ready = ready;
         }
+    }
+
+    /// The backend's descriptor, for another loop.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.wait.as_ref()?.backend.descriptor()
+    }
+
+    /// Applies the recorded changes and makes the descriptor show what is ready from now on.
+    /// Returns whether there is more than it shows.
+    pub(super) fn arm(&mut self, fds: &mut FdMap) -> bool {
+        if self.has_changes() {
+            self.flush(fds);
+        }
+        // After an error the next turn tries again, and returns it if it lasts.
+        self.wait.as_mut().is_some_and(|wait| wait.backend.arm().unwrap_or(true))
     }
 
     /// Whether the backend is lent to a wait.

@@ -28,6 +28,7 @@ pub use changelist::ChangelistPolicy;
 pub use cross_thread::notify::{Notifier, Wake};
 #[cfg(all(test, loom))]
 pub(crate) use cross_thread::wake::WakeWord;
+pub use event_loop::embedded::{Embedded, Turn};
 pub use event_loop::{EventBase, LoopEnd, LoopFlags, steps};
 pub use events::signal::SignalMethod;
 pub use leniency::Leniency;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::check;
@@ -25,6 +25,8 @@ struct SignalSlot {
     counts: SignalCounts,
     eventfd: EventFd,
     in_use: AtomicBool,
+    /// Whether it counts only while it is [`CLAIMED`].
+    must_claim: AtomicBool,
     /// The process that opened the eventfd: a write by a forked child would wake its parent.
     owner: AtomicU32,
     next: OnceLock<&'static Self>,
@@ -41,6 +43,9 @@ struct Installed {
     users: u32,
     before: Option<libc::sigaction>,
 }
+
+/// The slot that claimed the signals last, of those that must; null if it was released.
+static CLAIMED: AtomicPtr<SignalSlot> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Serialises growing the chain.
 static GROWING: Mutex<()> = Mutex::new(());
@@ -73,8 +78,13 @@ impl SignalSlot {
         self.owner.load(Ordering::Relaxed) == process
     }
 
+    fn may_count(&self) -> bool {
+        let is_claimed = || std::ptr::eq(CLAIMED.load(Ordering::Relaxed), self);
+        !self.must_claim.load(Ordering::Relaxed) || is_claimed()
+    }
+
     fn deliver(&self, number: i32) {
-        if self.counts.add(number) {
+        if self.may_count() && self.counts.add(number) {
             // The write fails only if the counter is full, and then it is readable.
             let _ = self.eventfd.signal();
         }
@@ -89,8 +99,9 @@ pub(crate) struct SignalCounter {
 }
 
 impl SignalCounter {
-    /// Takes a vacant slot, or adds one to the chain.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Takes a vacant slot, or adds one to the chain. If it `must_claim`, it counts only while no
+    /// other such slot has claimed the signals since [`claim`](Self::claim).
+    pub(crate) fn new(must_claim: bool) -> io::Result<Self> {
         let _growing = lock(&GROWING);
         let process = std::process::id();
         let vacant =
@@ -101,7 +112,15 @@ impl SignalCounter {
         };
         // A late handler may have written to it for the previous owner.
         slot.eventfd.drain()?;
+        slot.must_claim.store(must_claim, Ordering::Relaxed);
         Ok(Self { slot })
+    }
+
+    /// Claims the signals, if it must.
+    pub(crate) fn claim(&self) {
+        if self.slot.must_claim.load(Ordering::Relaxed) {
+            CLAIMED.store(std::ptr::from_ref(self.slot).cast_mut(), Ordering::Relaxed);
+        }
     }
 
     /// Begins to count a signal, and installs the handler if no other slot watches the signal.
@@ -168,6 +187,10 @@ impl Drop for SignalCounter {
         for number in 1..=SIGNAL_MAX {
             self.unwatch(number);
         }
+        let own = std::ptr::from_ref(self.slot).cast_mut();
+        let (none, order) = (std::ptr::null_mut(), Ordering::Relaxed);
+        // Another slot's claim stays.
+        let _ = CLAIMED.compare_exchange(own, none, order, order);
         self.slot.in_use.store(false, Ordering::Release);
     }
 }
@@ -177,6 +200,7 @@ fn grow(process: u32) -> io::Result<&'static SignalSlot> {
         counts: SignalCounts::new(),
         eventfd: EventFd::new()?,
         in_use: AtomicBool::new(true),
+        must_claim: AtomicBool::new(false),
         owner: AtomicU32::new(process),
         next: OnceLock::new(),
     }));
@@ -234,7 +258,8 @@ mod tests {
 
     #[test]
     fn every_delivery_is_counted_in_every_slot_that_watches_the_signal() {
-        let counters: Vec<SignalCounter> = (0..3).map(|_| SignalCounter::new().unwrap()).collect();
+        let counters: Vec<SignalCounter> =
+            (0..3).map(|_| SignalCounter::new(false).unwrap()).collect();
         counters[0].watch(COUNTED).unwrap();
         counters[1].watch(COUNTED).unwrap();
         for _ in 0..5 {
@@ -248,7 +273,7 @@ mod tests {
     #[test]
     fn the_disposition_is_restored_when_the_last_one_leaves() {
         let before = disposition(RESTORED);
-        let (one, other) = (SignalCounter::new().unwrap(), SignalCounter::new().unwrap());
+        let (one, other) = (SignalCounter::new(false).unwrap(), SignalCounter::new(false).unwrap());
         one.watch(RESTORED).unwrap();
         other.watch(RESTORED).unwrap();
         let ours = disposition(RESTORED);
@@ -262,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_handler_restarts_interrupted_calls_and_is_not_interrupted_itself() {
-        let counter = SignalCounter::new().unwrap();
+        let counter = SignalCounter::new(false).unwrap();
         counter.watch(HANDLED).unwrap();
         let installed = action(HANDLED);
         assert_ne!(installed.sa_flags & libc::SA_RESTART, 0);
@@ -275,7 +300,7 @@ mod tests {
 
     #[test]
     fn bad_numbers_and_signals_that_cannot_be_caught_are_refused() {
-        let counter = SignalCounter::new().unwrap();
+        let counter = SignalCounter::new(false).unwrap();
         for number in [0, -1, SIGNAL_MAX + 1, libc::SIGKILL] {
             let error = counter.watch(number).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EINVAL));

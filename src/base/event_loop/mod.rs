@@ -1,6 +1,7 @@
 //! The event loop: waits, makes the reported events active, and calls their handlers in the order
 //! of their priorities.
 
+pub(super) mod embedded;
 pub mod steps;
 
 use super::limit::DispatchLimit;
@@ -178,23 +179,29 @@ impl<C> EventBase<C> {
 
     fn turns(&mut self, cx: &mut C, run: &mut Run) -> Result<LoopEnd> {
         loop {
-            if let Some(end) = self.begin_turn(run) {
-                return Ok(end);
-            }
-            if self.registry.watchers.has_prepare() {
-                let timeout = self.registry.time_to_wait(run.flags());
-                self.registry.run_prepare_watchers(cx, timeout);
-            }
-            let mut wait = self.begin_wait(run);
-            wait.run();
-            self.end_wait(wait)?;
-            self.registry.run_check_watchers(cx);
-            self.begin_pass(run);
-            self.dispatch_all(cx, run);
-            if let Some(end) = self.end_turn(run) {
+            if let Some(end) = self.turn(cx, run)? {
                 return Ok(end);
             }
         }
+    }
+
+    /// One turn; returns why the loop ends, if it does.
+    #[inline]
+    fn turn(&mut self, cx: &mut C, run: &mut Run) -> Result<Option<LoopEnd>> {
+        if let Some(end) = self.begin_turn(run) {
+            return Ok(Some(end));
+        }
+        if self.registry.watchers.has_prepare() {
+            let timeout = self.registry.time_to_wait(run.flags());
+            self.registry.run_prepare_watchers(cx, timeout);
+        }
+        let mut wait = self.begin_wait(run);
+        wait.run();
+        self.end_wait(wait)?;
+        self.registry.run_check_watchers(cx);
+        self.begin_pass(run);
+        self.dispatch_all(cx, run);
+        Ok(self.end_turn(run))
     }
 
     /// Calls the handlers of the most urgent active events.

@@ -147,6 +147,7 @@ impl<C> EventBase<C> {
     pub fn begin_loop(&mut self, flags: LoopFlags) -> Run {
         let registry = &mut self.registry;
         registry.control.enter_loop();
+        registry.events.signals.claim();
         if registry.notifier.has_requests() {
             registry.notifier.take_request(Request::Break);
         }
@@ -166,6 +167,7 @@ impl<C> EventBase<C> {
     /// Begins a turn; returns why the loop ends, if it does.
     #[inline]
     pub fn begin_turn(&mut self, run: &mut Run) -> Option<LoopEnd> {
+        run.calls = 0;
         self.registry.control.begin_turn();
         if self.registry.should_stop() {
             return Some(LoopEnd::Stopped);
@@ -230,7 +232,6 @@ impl<C> EventBase<C> {
     pub fn begin_pass(&mut self, run: &mut Run) {
         self.registry.activate_expired();
         run.had_active = self.registry.has_active();
-        run.calls = 0;
         run.queue = None;
         run.is_open = false;
     }
@@ -345,12 +346,12 @@ impl<C> Registry<C> {
 impl<C> Registry<C> {
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent
     /// the call of another thread has taken effect when it returns.)
-    fn has_nothing_to_do(&self) -> bool {
+    pub(super) fn has_nothing_to_do(&self) -> bool {
         self.events.counts.is_idle() && self.jobs.is_empty()
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
-    fn should_stop(&mut self) -> bool {
+    pub(super) fn should_stop(&mut self) -> bool {
         self.take_requests();
         self.control.should_stop()
     }

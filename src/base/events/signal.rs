@@ -21,6 +21,10 @@ pub enum SignalMethod {
     /// that waits for the signal. (In libevent only one base at a time gets signals.)
     #[default]
     Handler,
+    /// As `Handler`, but of all bases with this method only one gets each delivery: the one that
+    /// was the last to add an event for a signal, or to begin its loop while it has such events.
+    /// (That is what libevent does.)
+    LastBase,
     /// `signalfd(2)` (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`).
     ///
     /// `add` blocks the signal in its thread, which must be the one that runs the base. Block the
@@ -48,8 +52,9 @@ enum Delivery {
 impl Delivery {
     fn open(method: SignalMethod) -> Result<Self> {
         match method {
-            SignalMethod::Handler => {
-                SignalCounter::new().map(Self::Handler).map_err(Error::os("eventfd"))
+            SignalMethod::Handler | SignalMethod::LastBase => {
+                let counter = SignalCounter::new(method == SignalMethod::LastBase);
+                counter.map(Self::Handler).map_err(Error::os("eventfd"))
             }
             SignalMethod::SignalFd => {
                 let signalfd = SignalFd::new().map_err(Error::os("signalfd"))?;
@@ -70,6 +75,12 @@ impl Delivery {
         match self {
             Self::Handler(counter) => counter.unwatch(number),
             Self::SignalFd(signalfd) => signalfd.unwatch(number),
+        }
+    }
+
+    fn claim(&self) {
+        if let Self::Handler(counter) = self {
+            counter.claim();
         }
     }
 
@@ -115,6 +126,15 @@ impl Signals {
         Ok(Some(self.source.insert(source).fd()))
     }
 
+    /// Claims the signals for this base, if it waits for any; see [`SignalMethod::LastBase`].
+    pub(in crate::base) fn claim(&self) {
+        if let Some(source) = &self.source
+            && self.events.iter().any(|events| !events.is_empty())
+        {
+            source.claim();
+        }
+    }
+
     /// Closes the source again, because the base cannot watch it.
     pub(in crate::base) fn close(&mut self) {
         self.source = None;
@@ -142,6 +162,7 @@ impl Signals {
         if self.events_of(number).is_empty() {
             let source = self.source.as_mut().expect("opened before the first event is added");
             source.watch(number)?;
+            source.claim();
         }
         self.events[number as usize].push(slots, index);
         slots[index].state |= State::INSERTED;

@@ -104,6 +104,34 @@ fn a_new_event_has_the_middle_priority() {
 }
 
 #[test]
+fn the_number_of_priorities_changes_while_no_event_is_active_or_has_one_that_would_not_exist() {
+    let mut scripted = ScriptedApp::new(Config::default());
+    assert_eq!(scripted.registry().priorities(), 1);
+    scripted.registry().set_priorities(3).unwrap();
+    let ids = [2, 0, 1].map(|priority| scripted.user(priority, note));
+    let error = scripted.registry().set_priorities(2).unwrap_err();
+    assert!(matches!(error, Error::Priority { priority: 2, priorities: 2 }), "{error}");
+    scripted.activate(&ids);
+    let error = scripted.registry().set_priorities(5).unwrap_err();
+    assert!(matches!(error, Error::Active(_)), "{error}");
+    assert_eq!(scripted.drain(), [1, 2, 0]);
+    scripted.registry().free(ids[0]);
+    scripted.registry().set_priorities(2).unwrap();
+    scripted.registry().set_priorities(0).unwrap_err();
+    assert_eq!(scripted.registry().priorities(), 2);
+    // In a handler, too: the queue that runs may end with it.
+    let last = scripted.user(1, |registry, app, fired| {
+        note(registry, app, fired);
+        registry.free(fired.id);
+        registry.free(app.ids[2]);
+        registry.set_priorities(1).unwrap();
+    });
+    scripted.activate(&[last]);
+    assert_eq!(scripted.drain(), [3]);
+    assert_eq!(scripted.registry().priorities(), 1);
+}
+
+#[test]
 fn a_priority_changes_only_within_range_and_while_the_event_is_not_active() {
     fn demote(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
         note(registry, app, fired);
