@@ -64,6 +64,15 @@ fn signal_ends_after_the_third() {
     assert!(example.rest().is_empty());
 }
 
+#[test]
+fn embed_poll_does_both_things_in_turns() {
+    let lines = Example::start("embed_poll", &[]).rest();
+    let expected = (1..=3).flat_map(|tick| {
+        ["the base ticks".to_owned(), format!("the loop received: tick {tick}")]
+    });
+    assert_eq!(lines, expected.collect::<Vec<_>>());
+}
+
 /// A path for one test, unique also among processes that run the same test.
 struct OwnPath(PathBuf);
 
