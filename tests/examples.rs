@@ -67,9 +67,8 @@ fn signal_ends_after_the_third() {
 #[test]
 fn embed_poll_does_both_things_in_turns() {
     let lines = Example::start("embed_poll", &[]).rest();
-    let expected = (1..=3).flat_map(|tick| {
-        ["the base ticks".to_owned(), format!("the loop received: tick {tick}")]
-    });
+    let expected = (1..=3)
+        .flat_map(|tick| ["the base ticks".to_owned(), format!("the loop received: tick {tick}")]);
     assert_eq!(lines, expected.collect::<Vec<_>>());
 }
 

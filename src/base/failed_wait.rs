@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 pub(super) struct FailedWaits {
     back_off: BackOff,
     /// The pause before the next wait.
-    pause: Duration,
+    pause: Option<Duration>,
     /// Since the base was created.
     pub(super) count: u64,
 }
@@ -24,7 +24,7 @@ pub(super) struct FailedWaits {
 impl FailedWaits {
     pub(super) fn new() -> Self {
         let back_off = BackOff::new(PAUSE_MIN, PAUSE_MAX);
-        Self { back_off, pause: Duration::ZERO, count: 0 }
+        Self { back_off, pause: None, count: 0 }
     }
 
     /// A wait succeeded.
@@ -36,18 +36,17 @@ impl FailedWaits {
     #[cold]
     pub(super) fn count(&mut self, error: &io::Error) {
         self.count += 1;
-        self.pause = self.back_off.next_pause();
+        let pause = self.back_off.next_pause();
+        self.pause = Some(pause);
         if self.back_off.is_time_to_log(Instant::now()) {
-            log_failure(error, self.count, self.pause);
+            log_failure(error, self.count, pause);
         }
     }
 
-    /// Takes the pause before the next wait. `at_most` is the time until the loop has something
-    /// else to do; `None` if it has nothing.
+    /// Takes the pause before the next wait, if there is one.
     #[inline]
-    pub(super) fn take_pause(&mut self, at_most: Option<Duration>) -> Duration {
-        let pause = std::mem::take(&mut self.pause);
-        at_most.map_or(pause, |at_most| at_most.min(pause))
+    pub(super) fn take_pause(&mut self) -> Option<Duration> {
+        self.pause.take()
     }
 }
 

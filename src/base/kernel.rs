@@ -71,8 +71,9 @@ pub struct Wait {
     /// How long to sleep before the wait, because waits fail.
     pause: Duration,
     timeout: Option<Duration>,
-    result: io::Result<Reported>,
-    ready: Vec<FdReady>,
+    /// How it ended.
+    pub(super) result: io::Result<Reported>,
+    pub(super) ready: Vec<FdReady>,
     /// Refused changes whose events do not have the error yet.
     refused: Vec<RefusedChange>,
 }
@@ -95,10 +96,22 @@ impl Wait {
     #[inline]
     pub fn run(&mut self) {
         if !self.pause.is_zero() {
-            std::thread::sleep(self.pause);
+            std::thread::sleep(std::mem::take(&mut self.pause));
         }
         let Self { backend, changes, refused, timeout, ready, .. } = self;
         self.result = backend.apply_and_wait(changes, refused, *timeout, ready);
+    }
+
+    /// Sleeps before it waits, as long as it would wait at most.
+    pub(super) fn pause_first(&mut self, pause: Duration) {
+        self.pause = self.timeout.map_or(pause, |timeout| timeout.min(pause));
+        self.timeout = self.timeout.map(|timeout| timeout - self.pause);
+    }
+
+    /// Takes a change that the kernel refused.
+    #[inline]
+    pub(super) fn take_refused(&mut self) -> Option<RefusedChange> {
+        self.refused.pop()
     }
 }
 
@@ -219,60 +232,45 @@ impl Kernel {
     }
 
     /// Applies the changes that were recorded while the backend was lent, if the policy is to apply
-    /// each at once.
+    /// each at once. Returns whether there were any.
     #[inline]
-    pub(super) fn flush_late(&mut self, fds: &mut FdMap) {
-        if self.policy == ChangelistPolicy::Immediate && self.has_changes() {
+    pub(super) fn flush_late(&mut self, fds: &mut FdMap) -> bool {
+        let are_late = self.has_changes() && self.policy == ChangelistPolicy::Immediate;
+        if are_late {
             self.flush(fds);
         }
+        are_late
     }
 
     /// Lends the backend to a wait that applies the recorded changes first. `None` if it is lent
     /// already.
     #[inline]
-    pub(super) fn lend(
-        &mut self,
-        fds: &mut FdMap,
-        timeout: Option<Duration>,
-        pause: Duration,
-    ) -> Option<Box<Wait>> {
+    pub(super) fn lend(&mut self, fds: &mut FdMap, timeout: Option<Duration>) -> Option<Box<Wait>> {
         let mut wait = self.wait.take()?;
-        match self.changelist.is_empty() {
-            true => wait.changes.clear(),
-            false => {
-                self.changelist.take(&mut wait.changes, |fd| *fds.change_position_mut(fd) = 0);
-                self.changes += wait.changes.len() as u64;
-            }
-        }
-        wait.timeout = if wait.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
-        wait.pause = pause;
+        self.fill(fds, &mut wait, timeout);
         Some(wait)
     }
 
-    /// Takes the backend back; returns how the wait ended. If [`reopen`](Self::reopen) has replaced
-    /// the backend meanwhile, drops it with its reports.
+    /// Sets what a wait does when it runs, also for the second time.
     #[inline]
-    pub(super) fn take_back(&mut self, mut wait: Box<Wait>) -> io::Result<Reported> {
-        let result = std::mem::replace(&mut wait.result, Ok(Reported::All));
-        if let Ok(Reported::Part) = result {
+    pub(super) fn fill(&mut self, fds: &mut FdMap, wait: &mut Wait, timeout: Option<Duration>) {
+        wait.changes.clear();
+        if !self.changelist.is_empty() {
+            self.changelist.take(&mut wait.changes, |fd| *fds.change_position_mut(fd) = 0);
+            self.changes += wait.changes.len() as u64;
+        }
+        wait.timeout = if wait.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
+    }
+
+    /// Takes the backend back. If [`reopen`](Self::reopen) has replaced it meanwhile, drops it.
+    #[inline]
+    pub(super) fn take_back(&mut self, wait: Box<Wait>) {
+        if let Ok(Reported::Part) = wait.result {
             // It may have made room for more.
             self.traits.event_capacity = wait.backend.event_capacity();
         }
-        self.wait.get_or_insert(wait);
-        result
-    }
-
-    /// Takes the reports of the last wait.
-    #[inline]
-    pub(super) fn take_ready(&mut self) -> Vec<FdReady> {
-        self.wait.as_mut().map(|wait| std::mem::take(&mut wait.ready)).unwrap_or_default()
-    }
-
-    /// Returns the buffer of reports, to save an allocation.
-    #[inline]
-    pub(super) fn put_ready(&mut self, ready: Vec<FdReady>) {
-        if let Some(wait) = &mut self.wait {
-            wait.ready = ready;
+        if self.wait.is_none() {
+            self.wait = Some(wait);
         }
     }
 

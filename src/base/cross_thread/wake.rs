@@ -51,7 +51,7 @@ impl WakeWord {
 /// Models of the protocol, numbered across all files that use it. Here: T1, an item and a loop
 /// that falls asleep; T2, two producers and one write; T3, a batch; T6, a wait that returns by
 /// itself; T7, mutations. The server has T4 (backpressure and the connection limit), T5 and T9
-/// (closing), T10 and T11 (both, in queues between workers).
+/// (closing), T10 and T11 (both, in queues between workers). The base has T16 (a lent backend).
 ///
 /// `Protocol` lets mutated twins of the word run the same models, which must catch them. A model
 /// that a wrong protocol passes proves nothing about the right one.

@@ -206,12 +206,15 @@ impl<C> EventBase<C> {
 
     /// Calls the handlers of the most urgent active events.
     fn dispatch_all(&mut self, cx: &mut C, run: &mut Run) {
-        while let Some(call) = self.begin_dispatch(run) {
-            call.run(&mut self.registry, cx);
-            while self.calls_again() {
+        // As with `begin_dispatch` alone; two loops are compiled to fewer instructions.
+        while self.begin_queue(run).is_some() {
+            while let Some(call) = self.begin_dispatch_of_queue(run) {
                 call.run(&mut self.registry, cx);
+                while self.calls_again() {
+                    call.run(&mut self.registry, cx);
+                }
+                self.end_dispatch(run);
             }
-            self.end_dispatch(run);
         }
     }
 

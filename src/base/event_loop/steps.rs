@@ -85,11 +85,10 @@
 //!   this base. Without it the base has no backend, and `begin_wait` panics.
 //! - Watchers are not called.
 
-use std::io;
 use std::time::Duration;
 
 use super::{EventBase, LoopEnd, LoopFlags};
-use crate::backend::{Features, Reported, is_transient};
+use crate::backend::{FdReady, Features, Reported, is_transient};
 use crate::base::cross_thread::notify::Request;
 pub use crate::base::kernel::Wait;
 use crate::base::limit::Budget;
@@ -116,8 +115,9 @@ pub struct Run {
     had_active: bool,
     /// Handlers of the user's events that ran in this turn.
     calls: u64,
-    /// The priority whose events run in this pass; `None` before the first.
-    queue: Option<u8>,
+    /// The priority whose events run, once the pass has begun with one.
+    priority: u8,
+    has_begun: bool,
     /// Whether more events of this priority may run in this turn.
     is_open: bool,
     budget: Budget,
@@ -126,7 +126,9 @@ pub struct Run {
 impl Run {
     pub(in crate::base) fn new(flags: LoopFlags) -> Self {
         let budget = Budget::UNLIMITED;
-        Self { flags, had_active: false, calls: 0, queue: None, is_open: false, budget }
+        let (calls, priority) = (0, 0);
+        let (had_active, has_begun, is_open) = (false, false, false);
+        Self { flags, had_active, calls, priority, has_begun, is_open, budget }
     }
 
     pub(super) fn flags(&self) -> LoopFlags {
@@ -190,12 +192,14 @@ impl<C> EventBase<C> {
         if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
-        let pause = registry.failed_waits.take_pause(timeout);
-        let timeout = timeout.map(|timeout| timeout.saturating_sub(pause));
         // Meanwhile, now is not the moment of this turn.
         registry.timers.clock.forget(false);
-        let wait = registry.kernel.lend(&mut registry.events.fds, timeout, pause);
-        wait.expect("each wait is returned by end_wait before the next one")
+        let wait = registry.kernel.lend(&mut registry.events.fds, timeout);
+        let mut wait = wait.expect("each wait is returned by end_wait before the next one");
+        if let Some(pause) = registry.failed_waits.take_pause() {
+            wait.pause_first(pause);
+        }
+        wait
     }
 
     /// Takes the backend back, and makes the reported events active.
@@ -204,25 +208,31 @@ impl<C> EventBase<C> {
     ///
     /// [`Error::Os`] if the backend cannot wait. The loop then ends; the base stays usable.
     #[inline]
-    pub fn end_wait(&mut self, wait: Box<Wait>) -> Result<()> {
+    pub fn end_wait(&mut self, mut wait: Box<Wait>) -> Result<()> {
         let registry = &mut self.registry;
-        let waited = registry.kernel.take_back(wait);
+        registry.report_refusals_of(&mut wait);
         let notified = registry.notifier.wake_word().wake_up();
         registry.timers.clock.forget(true);
-        registry.kernel.flush_late(&mut registry.events.fds);
-        registry.report_refusals();
-        let waited = registry.complete(waited);
+        registry.complete(&mut wait);
         if notified {
             registry.activate_notified();
         }
-        registry.activate_all_reported();
-        match waited {
-            Ok(_) => {
+        registry.activate_all_reported(&mut wait.ready);
+        let failure = match wait.result.is_err() {
+            true => std::mem::replace(&mut wait.result, Ok(Reported::All)).err(),
+            false => None,
+        };
+        registry.kernel.take_back(wait);
+        if registry.kernel.flush_late(&mut registry.events.fds) {
+            registry.report_refusals();
+        }
+        match failure {
+            None => {
                 registry.stats.waits += 1;
                 registry.failed_waits.end();
             }
-            Err(error) if is_transient(&error) => registry.failed_waits.count(&error),
-            Err(error) => return Err(Error::os("wait for events")(error)),
+            Some(error) if is_transient(&error) => registry.failed_waits.count(&error),
+            Some(error) => return Err(Error::os("wait for events")(error)),
         }
         Ok(())
     }
@@ -232,8 +242,7 @@ impl<C> EventBase<C> {
     pub fn begin_pass(&mut self, run: &mut Run) {
         self.registry.activate_expired();
         run.had_active = self.registry.has_active();
-        run.queue = None;
-        run.is_open = false;
+        (run.has_begun, run.is_open) = (false, false);
     }
 
     /// The next call of this turn. Its event is settled: the call may free it.
@@ -243,25 +252,32 @@ impl<C> EventBase<C> {
     #[inline]
     pub fn begin_dispatch(&mut self, run: &mut Run) -> Option<Call<C>> {
         loop {
-            if run.is_open
-                && let Some(priority) = run.queue
-                && let Some(call) = self.registry.begin_dispatch(priority)
-            {
-                run.calls += call.counted();
+            if let Some(call) = self.begin_dispatch_of_queue(run) {
                 return Some(call);
             }
             self.begin_queue(run)?;
         }
     }
 
+    /// The next call of the priority whose events run.
+    #[inline]
+    pub(super) fn begin_dispatch_of_queue(&mut self, run: &mut Run) -> Option<Call<C>> {
+        if !run.is_open {
+            return None;
+        }
+        let call = self.registry.begin_dispatch(run.priority)?;
+        run.calls += call.counted();
+        Some(call)
+    }
+
     /// Begins with the events of the next priority; `None` if they wait for the next turn.
-    fn begin_queue(&mut self, run: &mut Run) -> Option<()> {
+    #[inline]
+    pub(super) fn begin_queue(&mut self, run: &mut Run) -> Option<()> {
         let registry = &mut self.registry;
-        let from = match run.queue {
-            None => 0,
-            Some(_) if run.calls > 0 || registry.control.ends_pass() => return None,
-            Some(last) => last.checked_add(1)?,
-        };
+        if run.calls > 0 || (run.has_begun && registry.control.ends_pass()) {
+            return None;
+        }
+        let from = if run.has_begun { run.priority.checked_add(1)? } else { 0 };
         let priority = registry.events.active.first_priority(from)?;
         registry.control.begin_queue(priority);
         let clock = &mut registry.timers.clock;
@@ -269,7 +285,7 @@ impl<C> EventBase<C> {
             clock.refresh();
             clock.now_ns()
         });
-        (run.queue, run.is_open) = (Some(priority), true);
+        (run.priority, run.has_begun, run.is_open) = (priority, true, true);
         Some(())
     }
 
@@ -375,10 +391,11 @@ impl<C> Registry<C> {
     /// - A timeout is late. The process may have been stopped since the kernel's answer.
     ///
     /// The turn's time is read before the kernel is asked, so no timeout counts that passed later.
-    fn complete(&mut self, mut waited: io::Result<Reported>) -> io::Result<Reported> {
+    #[inline]
+    fn complete(&mut self, wait: &mut Wait) {
         for asked in 0..ASKS_MAX {
             let overdue = self.timers.overdue(&mut self.events.slots);
-            let is_incomplete = match &waited {
+            let is_incomplete = match &wait.result {
                 Ok(Reported::All) => asked == 0 && overdue.is_some_and(|overdue| overdue >= LATE),
                 Ok(Reported::Part) => overdue.is_some(),
                 Err(error) => asked == 0 && is_transient(error),
@@ -386,15 +403,15 @@ impl<C> Registry<C> {
             if !is_incomplete {
                 break;
             }
-            waited = self.flush_and_wait();
+            self.kernel.fill(&mut self.events.fds, wait, Some(Duration::ZERO));
+            wait.run();
+            self.report_refusals_of(wait);
         }
-        waited
     }
 
-    /// Makes the events active that the wait reported.
+    /// Makes the events active that a wait reported.
     #[inline]
-    fn activate_all_reported(&mut self) {
-        let mut ready = self.kernel.take_ready();
+    fn activate_all_reported(&mut self, ready: &mut Vec<FdReady>) {
         self.stats.events += ready.len() as u64;
         // Without edges, the eventfd is reported until it is read.
         let has_edges = self.kernel.features().contains(Features::EDGE);
@@ -404,7 +421,6 @@ impl<C> Registry<C> {
         for fd_ready in ready.drain(..) {
             self.activate_reported(fd_ready);
         }
-        self.kernel.put_ready(ready);
     }
 
     /// How long the next wait may last; `None` is for ever.

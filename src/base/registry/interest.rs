@@ -1,11 +1,10 @@
 //! Interest in descriptors and signals: adds events to the maps, removes them, updates the kernel,
 //! and handles the changes that it refuses.
 
-use std::time::Duration;
-
 use super::Registry;
-use crate::backend::{RefusedChange, Reported};
+use crate::backend::RefusedChange;
 use crate::base::events::slot::{EventFlags, Interval, State};
+use crate::base::kernel::Wait;
 use crate::error::{Error, Result};
 use crate::event::{Ready, Source};
 
@@ -77,25 +76,18 @@ impl<C> Registry<C> {
         self.kernel.forget(&events.fds, fd);
     }
 
-    /// Flushes the changes since the last wait and asks the kernel what is ready, without blocking.
-    /// Events of refused changes become active.
-    pub(in crate::base) fn flush_and_wait(&mut self) -> std::io::Result<Reported> {
-        let now = Some(Duration::ZERO);
-        let waited = match self.kernel.lend(&mut self.events.fds, now, Duration::ZERO) {
-            Some(mut wait) => {
-                wait.run();
-                self.kernel.take_back(wait)
-            }
-            None => Ok(Reported::All),
-        };
-        self.report_refusals();
-        waited
-    }
-
     /// Flushes the changes without waiting.
     pub(in crate::base) fn flush_changes(&mut self) {
         self.kernel.flush(&mut self.events.fds);
         self.report_refusals();
+    }
+
+    /// The same for the changes that a wait made, before the backend is back.
+    #[inline]
+    pub(in crate::base) fn report_refusals_of(&mut self, wait: &mut Wait) {
+        while let Some(refusal) = wait.take_refused() {
+            self.refuse_fd(refusal);
+        }
     }
 
     /// Activates the events of the last flush's refused changes, with the errors.

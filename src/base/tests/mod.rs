@@ -4,6 +4,8 @@
 mod closing;
 mod firing;
 mod kernel;
+#[cfg(loom)]
+mod lending;
 mod model;
 mod priority;
 mod reinit;

@@ -16,34 +16,24 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let (mut base, mut app, thread) = embedding::start()?;
     embedding::add_outside(&mut base)?;
-    let mut base = AsyncFd::with_interest(base, Interest::READABLE)?;
+    let mut base = AsyncFd::register_with_interest(base, Interest::READABLE)?;
     loop {
-        let wait = base.get_mut().next_wait();
-        let timeout = async {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
+        let wait = base.get_mut().next_wait().unwrap_or(Duration::MAX);
+        let turn = match tokio::time::timeout(wait, base.readable_mut()).await {
+            Ok(guard) => {
+                let mut guard = guard?;
+                let turn = guard.get_inner_mut().turn(&mut app)?;
+                if turn.calls == 0 {
+                    guard.clear_ready(); // nothing was ready: wait for the next edge
+                }
+                turn
             }
+            Err(_) => base.get_mut().turn(&mut app)?,
         };
-        let is_readable = tokio::select! {
-            readable = base.readable() => { drop(readable?); true }
-            () = timeout => false,
-        };
-        let turn = base.get_mut().turn(&mut app)?;
         if turn.end.is_some() {
             break;
-        }
-        if is_readable && turn.calls == 0 {
-            clear_unless_ready(&mut base);
         }
     }
     thread.join().expect("the thread does not panic")?;
     Ok(embedding::check(&app)?)
-}
-
-/// Waits for an edge from now on, unless the descriptor is readable still.
-fn clear_unless_ready<T: std::os::fd::AsRawFd>(base: &mut AsyncFd<T>) {
-    let _ = base.try_io(Interest::READABLE, |_| -> std::io::Result<()> {
-        Err(std::io::ErrorKind::WouldBlock.into())
-    });
 }
