@@ -54,6 +54,21 @@ else
     echo "skipped: cargo cannot fetch libfuzzer-sys"
 fi
 
+step "an event base inside the loops of tokio and GLib"
+# A project of its own; only it needs a runtime, and a system library. The other checks need no network.
+if cargo fetch --locked --manifest-path tests/embedding/Cargo.toml; then
+    embedding=(--locked --quiet --manifest-path tests/embedding/Cargo.toml --target-dir target/embedding)
+    cargo run "${embedding[@]}" --bin tokio
+    if pkg-config --exists glib-2.0; then
+        cargo clippy "${embedding[@]}" --features glib --all-targets -- --deny warnings
+        cargo run "${embedding[@]}" --features glib --bin glib
+    else
+        echo "skipped: GLib is not installed (libglib2.0-dev)"
+    fi
+else
+    echo "skipped: cargo cannot fetch tokio and glib"
+fi
+
 step "packages: they build, and contain no tests, scripts or results"
 cargo package --quiet --allow-dirty --package evshard --package loadgen
 for package in evshard loadgen; do

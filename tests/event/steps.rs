@@ -287,6 +287,7 @@ fn the_reasons_of_a_call_are_libevents_and_have_the_edge_where_a_descriptor_is_a
         (Ready::DEFERRED, 0),
     ] {
         waiting.base.registry().activate(id, reason).unwrap();
+        assert_eq!(waiting.base.begin_turn(&mut waiting.run), None);
         waiting.base.begin_pass(&mut waiting.run);
         let call = waiting.base.begin_dispatch(&mut waiting.run).unwrap();
         assert_eq!((call.what(), call.fired().ready), (what, reason));

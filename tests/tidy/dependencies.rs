@@ -5,11 +5,12 @@ use std::fs;
 use super::expect_tidy;
 use super::source::{Source, root, sources};
 
-const MANIFESTS: [&str; 6] = [
+const MANIFESTS: [&str; 7] = [
     "Cargo.toml",
     "fuzz/Cargo.toml",
     "loadgen/Cargo.toml",
     "tests/certificates/Cargo.toml",
+    "tests/embedding/Cargo.toml",
     "tests/inputs/Cargo.toml",
     "tests/needs/Cargo.toml",
 ];

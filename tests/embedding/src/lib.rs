@@ -23,8 +23,11 @@ pub struct App {
     pub added_outside: u32,
 }
 
+/// The thread that writes and posts.
+pub type Poster = JoinHandle<evshard::Result<()>>;
+
 /// A base with a ticker and a reader; and a thread that writes to the reader and posts closures.
-pub fn start() -> Result<(Embedded<App>, App, JoinHandle<evshard::Result<()>>), evshard::Error> {
+pub fn start() -> evshard::Result<(Embedded<App>, App, Poster)> {
     let mut base = EventBase::new(Config::default())?;
     let (reader, mut writer) = UnixStream::pair().expect("the process may open two more files");
     reader.set_nonblocking(true).expect("a socket can be non-blocking");
@@ -50,7 +53,7 @@ pub fn start() -> Result<(Embedded<App>, App, JoinHandle<evshard::Result<()>>), 
 }
 
 /// Between two turns: the outer loop adds an event of its own.
-pub fn add_outside(base: &mut Embedded<App>) -> Result<(), evshard::Error> {
+pub fn add_outside(base: &mut Embedded<App>) -> evshard::Result<()> {
     let timer = EventSpec::timer();
     base.registry().once(timer, Some(INTERVAL), |_, app, _| app.added_outside += 1).map(drop)
 }

@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use embedding::App;
+use embedding::{App, Poster};
 use evshard::Embedded;
 use glib::{ControlFlow, IOCondition, MainLoop, SourceId};
 
@@ -49,10 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     finish(&guest, thread)
 }
 
-fn finish(
-    guest: &Rc<RefCell<Guest>>,
-    thread: JoinHandle<evshard::Result<()>>,
-) -> Result<(), Box<dyn Error>> {
+fn finish(guest: &Rc<RefCell<Guest>>, thread: Poster) -> Result<(), Box<dyn Error>> {
     let mut guest = guest.borrow_mut();
     if let Some(failure) = guest.failure.take() {
         return Err(failure);

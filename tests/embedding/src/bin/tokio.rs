@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn run() -> Result<(), Box<dyn Error>> {
     let (mut base, mut app, thread) = embedding::start()?;
     embedding::add_outside(&mut base)?;
-    let mut base = AsyncFd::register_with_interest(base, Interest::READABLE)?;
+    #[expect(deprecated, reason = "its successor wants a promise: the descriptor stays this one")]
+    let mut base = AsyncFd::with_interest(base, Interest::READABLE)?;
     loop {
         let wait = base.get_mut().next_wait().unwrap_or(Duration::MAX);
         let turn = match tokio::time::timeout(wait, base.readable_mut()).await {
