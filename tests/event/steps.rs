@@ -122,6 +122,21 @@ on_every_base! {
         assert!(Instant::now() >= due && due >= begin + SHORT);
     }
 
+    fn a_timeout_that_is_set_during_a_wait_counts_from_then(config: Config) {
+        let mut waiting = Waiting::new(config);
+        let id = create(&mut waiting.base, EventSpec::timer());
+        waiting.turn(|registry| registry.activate(id, Ready::WRITE).unwrap());
+        let moment = waiting.base.registry().now();
+        assert_eq!(waiting.base.registry().now(), moment, "one moment in a turn");
+        assert_eq!(waiting.base.begin_turn(&mut waiting.run), None);
+        let wait = waiting.base.begin_wait(&waiting.run);
+        let later = moment + SHORT * 10;
+        common::eventually("time passes in the wait", || Instant::now() >= later);
+        waiting.base.act(|registry| registry.add(id, Some(SHORT)).unwrap());
+        assert!(waiting.base.registry().deadline(id).unwrap() >= later + SHORT);
+        waiting.base.end_wait(wait).unwrap();
+    }
+
     fn a_later_timer_does_not_end_a_wait_and_the_deletion_of_the_last_event_does(
         config: Config) {
         let mut waiting = Waiting::new(config);
