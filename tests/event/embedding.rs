@@ -17,13 +17,19 @@ fn embeddable() -> impl Iterator<Item = Embedded<App>> {
 }
 
 /// Waits as the other loop does; whether the descriptor is readable.
+#[track_caller]
 fn wait(base: &mut Embedded<App>) -> bool {
-    let timeout = base.next_wait().unwrap_or(TEST_TIMEOUT).min(TEST_TIMEOUT);
+    let next = base.next_wait();
+    let timeout = next.unwrap_or(TEST_TIMEOUT).min(TEST_TIMEOUT);
     let timeout = Timespec::try_from(timeout).unwrap();
     let mut fds = [PollFd::new(base, PollFlags::IN)];
     loop {
         match poll_fds(&mut fds, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => {}
+            Ok(0) => {
+                assert!(next.is_some(), "nothing made the descriptor readable");
+                return false;
+            }
             result => return result.unwrap() == 1,
         }
     }

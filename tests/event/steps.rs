@@ -130,10 +130,11 @@ on_every_base! {
         assert_eq!(waiting.base.registry().now(), moment, "one moment in a turn");
         assert_eq!(waiting.base.begin_turn(&mut waiting.run), None);
         let wait = waiting.base.begin_wait(&waiting.run);
-        let later = moment + SHORT * 10;
+        let later = moment + SHORT * 40;
         common::eventually("time passes in the wait", || Instant::now() >= later);
         waiting.base.act(|registry| registry.add(id, Some(SHORT)).unwrap());
-        assert!(waiting.base.registry().deadline(id).unwrap() >= later + SHORT);
+        // A coarse clock may lag.
+        assert!(waiting.base.registry().deadline(id).unwrap() >= moment + SHORT * 20);
         waiting.base.end_wait(wait).unwrap();
     }
 

@@ -10,6 +10,7 @@ mod model;
 mod priority;
 mod reinit;
 mod scripted_app;
+mod steps;
 mod turn;
 
 use std::time::Duration;
