@@ -10,10 +10,7 @@ use crate::common::{self, TEST_TIMEOUT};
 
 /// Every configuration whose base can be embedded.
 fn embeddable() -> impl Iterator<Item = Embedded<App>> {
-    common::all_configs().filter_map(|config| {
-        eprintln!("on {config:?}");
-        Base::new(config).unwrap().embed().ok()
-    })
+    common::all_configs().filter_map(|config| Base::new(config).unwrap().embed().ok())
 }
 
 /// Waits as the other loop does; whether the descriptor is readable.

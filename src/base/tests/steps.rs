@@ -64,14 +64,15 @@ fn a_report_of_an_event_that_was_deleted_during_the_wait_is_dropped() {
 #[test]
 fn a_slot_that_is_given_back_leaves_what_is_known_of_its_descriptor() {
     let mut test = TestBase::new(ChangelistPolicy::Immediate);
-    let ways: [(fn(&mut Registry<Log>, EventId), bool); 2] =
-        [(Registry::give_back, true), (Registry::free, false)];
-    for (end, disarmed) in ways {
+    for disarmed in [true, false] {
         let once = test.create(EventSpec::io(&0, READ), 1);
         test.registry().add(once, None).unwrap();
         test.report(&[(0, Ready::READ)]);
         assert_eq!(test.turn(), [(1, Ready::READ)]);
-        end(test.registry(), once);
+        match disarmed {
+            true => test.registry().give_back(once),
+            false => test.registry().free(once),
+        }
         test.changes();
         let next = test.create(EventSpec::io(&0, READ), 2);
         test.registry().add(next, None).unwrap();
