@@ -141,6 +141,7 @@ if cargo fetch --locked --manifest-path benches/peers/tokio_timer/Cargo.toml; th
 else
     echo "skipped: compare_pacing.sh, because cargo cannot fetch tokio"
 fi
+./scripts/compare_fleet.sh --quick
 ./scripts/stall.sh --quick
 ./scripts/memory.sh --quick
 ./scripts/loader_truth.sh --quick
