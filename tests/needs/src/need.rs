@@ -62,14 +62,17 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 27] = [
     "apache2",
     "bash",
     "caddy",
+    "cc",
     "chromium",
     "git",
     "haproxy",
     "memcached",
+    "mpirun",
+    "munged",
     "nginx",
     "node",
     "openssl",
@@ -79,6 +82,13 @@ const PROGRAMS: [&str; 17] = [
     "redis-benchmark",
     "redis-cli",
     "redis-server",
+    "sinfo",
+    "slurmctld",
+    "slurmd",
+    "srun",
+    "ssh",
+    "ssh-keygen",
+    "sshd",
     "taskset",
 ];
 

@@ -7,22 +7,22 @@ use crate::program::*;
 use crate::servers::Server;
 
 /// A coordinator, the agents that dial in to it, and the file of the token.
-struct Site {
+pub(super) struct Site {
     server: Server,
-    address: String,
-    token: String,
+    pub(super) address: String,
+    pub(super) token: String,
     folder: tempfile::TempDir,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = test_needs::folder();
         let token = file(folder.path(), "token", "a secret\n");
         Self { server: Server::echo(), address: unused_address(), token, folder }
     }
 
     /// A short run of so many agents.
-    fn coordinator(&self, expect: u32, flags: &str) -> Child {
+    pub(super) fn coordinator(&self, expect: u32, flags: &str) -> Child {
         let (server, agents) = (self.server.address(), format!("tcp://{}", self.address));
         let expect = expect.to_string();
         let words = ["run", &server, "--agents", &agents, "--expect", &expect];
@@ -33,7 +33,12 @@ impl Site {
     }
 
     fn agent(&self, token: &str, flags: &str) -> Child {
-        let words = ["agent", "--connect", &self.address, "--token-file", token];
+        self.agent_of(&self.address, token, flags)
+    }
+
+    /// An agent that dials another address, which leads to the coordinator.
+    pub(super) fn agent_of(&self, address: &str, token: &str, flags: &str) -> Child {
+        let words = ["agent", "--connect", address, "--token-file", token];
         let words: Vec<&str> = words.into_iter().chain(flags.split_whitespace()).collect();
         let mut command = command(&words);
         for name in ["JOB_COMPLETION_INDEX", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"] {

@@ -1,20 +1,14 @@
 //! Agents that are killed or stopped, at each stage of a run.
 
 use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use serde_json::Value;
 use test_needs::Need;
 
-use super::{agents_in, agents_of, codes, exists};
+use super::{agents_in, agents_of, codes, exists, send_signal};
 use crate::program::*;
 use crate::servers::Server;
-
-#[track_caller]
-fn send_signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(status.unwrap().success());
-}
 
 /// A run of two agents at 1,000 requests a second, its record on stdout.
 fn start(server: &Server, flags: &str) -> Child {

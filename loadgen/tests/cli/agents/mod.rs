@@ -1,13 +1,19 @@
 //! Several processes as one loader.
 
+mod delays;
 mod dial_in;
+mod drift;
+mod launchers;
 mod local;
 mod lost;
+mod relay;
+mod slurm;
 mod ssh;
+mod sshd;
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use serde_json::Value;
 
@@ -19,6 +25,17 @@ fn children(pid: u32) -> Vec<u32> {
     ids.split_whitespace().map(|id| id.parse().unwrap()).collect()
 }
 
+/// What a process has started, and what that has started, and so on.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
+    found
+}
+
 /// The agents that a coordinator has started.
 fn agents_of(coordinator: &Child) -> Vec<u32> {
     children(coordinator.id())
@@ -27,6 +44,12 @@ fn agents_of(coordinator: &Child) -> Vec<u32> {
 fn exists(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[track_caller]
+fn send_signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 /// The codes of all findings.

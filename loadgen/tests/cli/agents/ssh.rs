@@ -7,16 +7,15 @@ use crate::program::*;
 use crate::servers::Server;
 
 /// A run with this script in place of ssh, and the program that is tested on the other side.
-fn load_with_script(script: &str, flags: &str) -> (Finished, String) {
+pub(super) fn load_with_script(server: &Server, script: &str, flags: &str) -> (Finished, String) {
     let folder = test_needs::folder();
     let log = folder.path().join("log");
     let text = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {}\n{script}\n", log.display());
     let ssh = file(folder.path(), "ssh", &text);
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let server = Server::echo();
     let program = env!("CARGO_BIN_EXE_loadgen");
     let flags = format!("{flags} --agents-ssh {ssh} --agents-program {program}");
-    let finished = load(&server, &flags);
+    let finished = load(server, &flags);
     (finished, std::fs::read_to_string(log).unwrap_or_default())
 }
 
@@ -25,7 +24,7 @@ fn hosts_are_logged_in_to_and_each_runs_an_agent() {
     // The last argument is the command line for the other side.
     let script = "for last; do :; done; exec sh -c \"$last\"";
     let flags = "-c 6 --rate 500 --agents ssh://one,me@two:2222,three";
-    let (finished, log) = load_with_script(script, flags);
+    let (finished, log) = load_with_script(&Server::echo(), script, flags);
     expect_no_errors(&finished);
     let record = finished.json();
     let names: Vec<&str> =
@@ -41,29 +40,33 @@ fn hosts_are_logged_in_to_and_each_runs_an_agent() {
 #[test]
 fn a_host_that_cannot_be_reached_is_named_with_the_words_of_ssh() {
     let script = "echo 'ssh: connect to host one port 22: No route to host' >&2; exit 255";
-    let (finished, _) = load_with_script(script, "-q -c 2 --agents ssh://one");
+    let (finished, _) = load_with_script(&Server::echo(), script, "-q -c 2 --agents ssh://one");
     expect_one_line(&finished, 1, "agent one: it ended before its hello; its last words: ssh: ");
     assert!(finished.stderr.contains("No route to host"), "{finished:?}");
 }
 
 #[test]
 fn an_agent_that_dies_before_its_hello_is_named() {
-    let (finished, _) = load_with_script("kill -9 $$", "-q -c 2 --agents ssh://one");
+    let (finished, _) =
+        load_with_script(&Server::echo(), "kill -9 $$", "-q -c 2 --agents ssh://one");
     expect_one_line(&finished, 1, "agent one: it ended before its hello");
 }
 
 #[test]
 fn another_version_is_refused_with_both_versions() {
     let hello = r#"echo '{"hello":{"version":"0.0.1"}}'; cat > /dev/null"#;
-    let (finished, _) = load_with_script(hello, "-q -c 2 --agents ssh://one");
+    let (finished, _) = load_with_script(&Server::echo(), hello, "-q -c 2 --agents ssh://one");
     let said = format!("it is loadgen 0.0.1, and this is loadgen {}", env!("CARGO_PKG_VERSION"));
     expect_one_line(&finished, 1, &said);
 }
 
 #[test]
 fn what_a_login_script_prints_is_quoted() {
-    let (finished, _) =
-        load_with_script("echo 'Welcome to one'; cat > /dev/null", "-q -c 2 --agents ssh://one");
+    let (finished, _) = load_with_script(
+        &Server::echo(),
+        "echo 'Welcome to one'; cat > /dev/null",
+        "-q -c 2 --agents ssh://one",
+    );
     expect_one_line(&finished, 1, "'Welcome to one' is no message of loadgen");
 }
 
@@ -86,7 +89,7 @@ fn a_monotonic_clock_that_is_three_seconds_ahead_changes_nothing() {
     }
     let script = "for last; do :; done; exec unshare -T --monotonic 3 --fork sh -c \"$last\"";
     let flags = "-c 6 --rate 500 --arrival constant --agents ssh://one,two";
-    let (finished, _) = load_with_script(script, flags);
+    let (finished, _) = load_with_script(&Server::echo(), script, flags);
     expect_no_errors(&finished);
     let record = finished.json();
     assert_eq!(count(&record, "scheduled"), 125, "{record}");
