@@ -5,8 +5,9 @@ use std::fs;
 use super::expect_tidy;
 use super::source::{Source, root, sources};
 
-const MANIFESTS: [&str; 7] = [
+const MANIFESTS: [&str; 8] = [
     "Cargo.toml",
+    "capi/Cargo.toml",
     "fuzz/Cargo.toml",
     "loadgen/Cargo.toml",
     "tests/certificates/Cargo.toml",

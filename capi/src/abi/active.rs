@@ -1,0 +1,21 @@
+//! Activation by hand: `event_active`.
+
+use std::ffi::{c_int, c_short};
+
+use super::access::event_ptr::EventPtr;
+use crate::log;
+
+#[unsafe(no_mangle)]
+extern "C" fn event_active(event: EventPtr, result: c_int, calls: c_short) {
+    if event.base().is_null() {
+        log::warn("event_active: event has no event_base set.");
+        return;
+    }
+    event.base().get().activate(event, result, calls);
+}
+
+/// Activates an event in the next turn. For libevent's upper layers.
+#[unsafe(no_mangle)]
+extern "C" fn event_active_later_(event: EventPtr, result: c_int) {
+    event.base().get().activate_later(event, result);
+}

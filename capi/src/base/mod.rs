@@ -1,0 +1,87 @@
+//! A base that several threads may use (`struct event_base`): the state behind a lock.
+//!
+//! No function here holds the lock while it calls the program or waits. What the loop needs for a
+//! call is copied first. So a callback may use the base as any other code may, and free it.
+//!
+//! An event has a slot in evshard's base only while it is pending or active. Its memory is the
+//! program's: nothing of it is used before `event_add` or after `event_del`.
+
+mod callbacks;
+pub(crate) mod config;
+mod event_loop;
+mod events;
+mod finished;
+pub(crate) mod freeing;
+pub(crate) mod queries;
+
+use std::ffi::{CStr, c_ulong};
+
+use evshard::{CommonTimeout, EventBase, EventCounts, EventId, Registry};
+use libc::timeval;
+use parking_lot::lock_api::{Mutex, MutexGuard};
+
+use crate::abi::access::event_ptr::CallbackPtr;
+use crate::abi::access::lock::BaseLock;
+use crate::abi::access::thread_id;
+use finished::Finished;
+
+pub(crate) use events::Blocking;
+
+/// See the module's documentation.
+pub(crate) struct Base {
+    state: Mutex<BaseLock, State>,
+    /// Threads that wait for the end of a callback in `event_del`.
+    finished: Finished,
+}
+
+type Guard<'a> = MutexGuard<'a, BaseLock, State>;
+
+struct State {
+    base: EventBase<()>,
+    method: &'static CStr,
+    /// Whether the backend reports edges.
+    has_edges: bool,
+    /// The thread whose loop runs.
+    owner: Option<Thread>,
+    /// The callback that runs.
+    current: Option<CallbackPtr>,
+    /// How many callbacks ran so far: distinguishes two calls of one callback.
+    calls: u64,
+    /// How many threads wait for the end of the current callback.
+    waiters: u32,
+    /// Common timeouts by number, each with the value that the program has a pointer to.
+    common: Vec<(Box<timeval>, CommonTimeout)>,
+    /// The maxima of counts before the last time that one was cleared.
+    max_before: EventCounts,
+    /// The program freed the base while its loop ran; the loop frees it when it returns.
+    is_freed: bool,
+    /// Events that `event_base_free` has still to end.
+    ending: Vec<EventId>,
+}
+
+/// The identity of a loop's thread, where threads have one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Thread(Option<c_ulong>);
+
+impl Thread {
+    fn current() -> Self {
+        Self(thread_id::current())
+    }
+}
+
+impl Base {
+    fn lock(&self) -> Guard<'_> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    fn registry(&mut self) -> &mut Registry<()> {
+        self.base.registry()
+    }
+
+    /// Whether the calling thread runs the loop. Without threads it always does.
+    fn is_in_loop_thread(&self) -> bool {
+        thread_id::current().is_none_or(|id| self.owner == Some(Thread(Some(id))))
+    }
+}
