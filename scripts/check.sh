@@ -104,6 +104,14 @@ else
     echo "skipped: the Python package kubernetes-validate is not installed"
 fi
 
+step "smoke: libevent's own tests on the library for programs of libevent"
+# All other checks must also work without a network.
+if dpkg-query --show dpkg-dev libssl-dev zlib1g-dev >/dev/null 2>&1 && ./scripts/libevent_suite.sh --fetch; then
+    ./scripts/libevent_suite.sh --quick
+else
+    echo "skipped: dpkg-dev, libssl-dev or zlib1g-dev is missing, or libevent's source cannot be fetched"
+fi
+
 step "smoke: buffers against libevent's"
 ./scripts/fuzz_buffer.sh --quick
 

@@ -21,7 +21,7 @@ DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "gi
                    "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark",
                    "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux",
                    "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin",
-                   "chromium": "chromium", "tmux": "tmux", "aha": "aha"}
+                   "chromium": "chromium", "tmux": "tmux", "aha": "aha", "dpkg-source": "dpkg-dev", "make": "make"}
 
 
 @dataclass(frozen=True)
