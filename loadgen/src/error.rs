@@ -152,9 +152,10 @@ pub(crate) enum Error {
     LaterRun { number: u32, runs: u32, source: Box<Self> },
 
     #[error(
-        "agent {name} was lost in the run before; start all agents again, and repeat this command"
+        "agent {name} was lost: {why}; the others are not the same loader, so no further run is \
+         made: start all agents again, and repeat this command"
     )]
-    LostAgent { name: String },
+    LostAgent { name: String, why: String },
 
     #[error("watch the server: there is no process {pid}; is its id right?")]
     NoSuchProcess { pid: u32 },
@@ -199,7 +200,7 @@ pub(crate) enum Error {
     SpawnAgent { name: String, source: io::Error },
 
     #[error(
-        "listen for agents at tcp://{address}: {source}; name an address of this machine with a \
+        "listen for agents at {address}: {source}; name an address of this machine with a \
          free port (--agents)"
     )]
     ListenForAgents { address: String, source: io::Error },
@@ -216,10 +217,14 @@ pub(crate) enum Error {
 
     #[error(
         "connect to the coordinator at {address}: {source}; it did not answer within {}; does \
-         'loadgen run --agents tcp://...' run there?",
+         a 'loadgen' with this --agents run there?",
         humantime::format_duration(*within)
     )]
     DialCoordinator { address: String, source: io::Error, within: Duration },
+
+    /// The complaint is about the other side.
+    #[error("dial in to the coordinator at {address}: {complaint}")]
+    DialIn { address: String, complaint: String },
 
     #[error("start the load: {0}")]
     Start(io::Error),

@@ -68,6 +68,32 @@ impl Measurement {
     }
 }
 
+/// What loads the server: this process, or agents. These start with the first measurement of a
+/// command, and stay for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Loader {
+    fleet: Option<Fleet>,
+}
+
+impl Loader {
+    /// The agents, if the options name some.
+    fn fleet(
+        &mut self,
+        options: &Options,
+        interrupt: &Interrupt,
+    ) -> Result<Option<&mut Fleet>, Error> {
+        if let (Some(agents), None) = (&options.agents, &self.fleet) {
+            self.fleet = Some(Fleet::assemble(&agents.source, interrupt)?);
+        }
+        Ok(self.fleet.as_mut())
+    }
+
+    /// Fails if an agent was lost: then the load was not the requested one, and no further one is.
+    pub(crate) fn expect_whole(&self) -> Result<(), Error> {
+        self.fleet.as_ref().map_or(Ok(()), Fleet::expect_whole)
+    }
+}
+
 /// The runs of a plan that were made.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -80,11 +106,11 @@ pub(crate) struct Measured {
 /// Carries out the plan. An error is returned only if there is no run to report.
 pub(crate) fn measure(
     options: &Options,
+    loader: &mut Loader,
     interrupt: &Interrupt,
     observer: &mut dyn Observer,
 ) -> Result<Measured, Error> {
-    let agents = options.agents.as_ref();
-    let fleet = agents.map(|agents| Fleet::assemble(&agents.source, interrupt)).transpose()?;
+    let fleet = loader.fleet(options, interrupt)?;
     if fleet.is_none() {
         for note in engine::limits::provide(options, options.connections)? {
             if !options.output.quiet {
@@ -103,9 +129,6 @@ pub(crate) fn measure(
     let mut failure = None;
     for number in 1..=options.runs {
         failure = runs.make(number, interrupt, observer).err();
-        if failure.is_none() && number < options.runs {
-            failure = runs.lost_agent();
-        }
         if failure.is_some() || runs.records.last().is_some_and(|run| run.interrupted) {
             break;
         }
@@ -132,24 +155,31 @@ pub(crate) fn measure(
     Ok(Measured { measurement, failure })
 }
 
-/// As [`measure`], without an observer; nothing if it was interrupted.
+/// As [`measure`], without an observer; nothing if it was interrupted. One that has lost an agent is
+/// an error: it was not the requested load, and the same command can make it again.
 pub(crate) fn measure_whole(
     options: &Options,
+    loader: &mut Loader,
     interrupt: &Interrupt,
 ) -> Result<Option<Measured>, Error> {
     if interrupt.is_requested() {
         return Ok(None);
     }
-    match measure(options, interrupt, &mut ()) {
-        Err(Error::Interrupted) => Ok(None),
-        measured => Ok(Some(measured?).filter(|found| !found.measurement.record.interrupted)),
+    let measured = match measure(options, loader, interrupt, &mut ()) {
+        Err(Error::Interrupted) => return Ok(None),
+        measured => measured?,
+    };
+    if measured.measurement.record.interrupted {
+        return Ok(None);
     }
+    loader.expect_whole()?;
+    Ok(Some(measured))
 }
 
 /// The runs of one plan so far.
 struct Runs<'a> {
     options: &'a Options,
-    fleet: Option<Fleet>,
+    fleet: Option<&'a mut Fleet>,
     args: ArgsRecord,
     env: Environment,
     records: Vec<RunRecord>,
@@ -158,7 +188,7 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    fn new(options: &'a Options, env: Environment, fleet: Option<Fleet>) -> Self {
+    fn new(options: &'a Options, env: Environment, fleet: Option<&'a mut Fleet>) -> Self {
         let args = ArgsRecord::from(options);
         let (records, latencies, batches) = (Vec::new(), Latencies::new(), Vec::new());
         Self { options, fleet, args, env, records, latencies, batches }
@@ -230,13 +260,6 @@ impl<'a> Runs<'a> {
         }
         // It is that of one loader on the coordinator's machine.
         env.calibration = None;
-    }
-
-    /// That an agent of the last run is lost, if one is: the runs after it would lack its part.
-    fn lost_agent(&self) -> Option<Error> {
-        let agents = &self.records.last()?.agents;
-        let lost = agents.iter().find(|agent| agent.lost.is_some())?;
-        Some(Error::LostAgent { name: lost.name.clone() })
     }
 
     fn measurement(self) -> Measurement {

@@ -35,9 +35,9 @@ enum Files {
     Received(BTreeMap<PathBuf, Vec<u8>>),
 }
 
-/// Stores the files that are read from now on.
+/// Stores the files that are read from now on. What is stored already stays.
 pub(crate) fn store() {
-    *FILES.lock().unwrap_or_else(PoisonError::into_inner) = Files::Stored(BTreeMap::new());
+    FILES.lock().unwrap_or_else(PoisonError::into_inner).store();
 }
 
 /// The files that were read.
@@ -49,11 +49,6 @@ pub(crate) fn stored() -> Vec<PlanFile> {
 pub(crate) fn receive(files: &[PlanFile]) -> io::Result<()> {
     *FILES.lock().unwrap_or_else(PoisonError::into_inner) = Files::of_coordinator(files)?;
     Ok(())
-}
-
-/// Whether the files are those that a coordinator has sent.
-pub(crate) fn are_received() -> bool {
-    matches!(*FILES.lock().unwrap_or_else(PoisonError::into_inner), Files::Received(_))
 }
 
 /// Reads a file.
@@ -84,6 +79,12 @@ impl Files {
             Ok((path.clone(), content))
         });
         decoded.collect::<io::Result<_>>().map(Self::Received)
+    }
+
+    fn store(&mut self) {
+        if let Self::OfMachine = self {
+            *self = Self::Stored(BTreeMap::new());
+        }
     }
 
     fn stored(&self) -> Vec<PlanFile> {
@@ -175,6 +176,19 @@ mod tests {
         assert_eq!(agent.read(&path, 99).unwrap(), [0, 255, 10]);
         let own = agent.read(Path::new("/proc/self/stat"), 99).unwrap_err();
         assert!(own.to_string().contains("has not sent it"), "{own}");
+    }
+
+    #[test]
+    fn a_sweep_that_parses_its_flags_for_each_cell_forgot_the_files_of_the_others() {
+        let folder = test_needs::folder();
+        let mut files = Files::OfMachine;
+        for name in ["one", "other"] {
+            files.store();
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            files.read(&path, 99).unwrap();
+        }
+        assert_eq!(files.stored().len(), 2);
     }
 
     #[test]

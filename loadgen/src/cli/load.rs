@@ -1,15 +1,18 @@
-//! The flags of the load and of the server; `run`, `search` and `sweep` share them.
+//! The flags of the load and of the server; `run`, `search`, `sweep` and `ab` share them.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Arg, Args, Command};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command};
 
+use super::agents::AgentsArgs;
 use super::http::HttpArgs;
 use super::tls::TlsArgs;
 use crate::destination::Destination;
+use crate::error::Error;
 use crate::options::{MetricsAddress, Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
@@ -51,6 +54,51 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten, next_help_heading = "Server process")]
     pub(crate) server: ServerArgs,
+
+    #[command(flatten, next_help_heading = "Several machines")]
+    pub(crate) agents: AgentsArgs,
+
+    /// These flags as the command line of a run; agents read it.
+    #[arg(skip)]
+    pub(crate) words: LoadWords,
+}
+
+/// The flags of a load as they were given, by the command line or the environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LoadWords(Vec<OsString>);
+
+impl LoadWords {
+    /// Those among what was given to a command. Where the server is goes on beside them.
+    pub(super) fn of(given: &ArgMatches) -> Self {
+        let mut words = Vec::new();
+        for flag in LoadArgs::augment_args(Command::new("")).get_arguments() {
+            let name = flag.get_id().as_str();
+            let is_default = given.value_source(name) == Some(ValueSource::DefaultValue);
+            let Some(long) = flag.get_long().filter(|long| !AgentsArgs::has_flag(long)) else {
+                continue;
+            };
+            for value in given.get_raw(name).into_iter().flatten().filter(|_| !is_default) {
+                let mut word = OsString::from(format!("--{long}"));
+                if flag.get_action().takes_values() {
+                    word.push("=");
+                    word.push(value);
+                }
+                words.push(word);
+            }
+        }
+        Self(words)
+    }
+
+    /// The words of a load of this target.
+    pub(super) fn to(&self, target: &str) -> Result<Vec<String>, Error> {
+        let texts = self.0.iter().map(|word| {
+            word.to_str().map(str::to_owned).ok_or_else(|| {
+                let word = word.display();
+                Error::Usage(format!("--agents: '{word}' is no text in UTF-8"))
+            })
+        });
+        [Ok(target.to_owned())].into_iter().chain(texts).collect()
+    }
 }
 
 impl LoadArgs {

@@ -23,18 +23,18 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::ab::AB_HELP;
 pub(crate) use self::ab::AbArgs;
-use self::agents::{AGENT_HELP, AgentsArgs};
-pub(crate) use self::agents::{AgentArgs, token};
+use self::agents::AGENT_HELP;
+pub(crate) use self::agents::{AgentArgs, AgentsArgs, token};
 use self::documents::{COMPLETIONS_HELP, MAN_HELP};
 pub(crate) use self::documents::{CompletionsArgs, ManArgs};
 use self::import::IMPORT_HELP;
 pub(crate) use self::import::ImportArgs;
 use self::live::LiveArgs;
-use self::load::{LoadArgs, OutputArgs, SloArgs};
+use self::load::{LoadArgs, LoadWords, OutputArgs, SloArgs};
 use self::plot::PLOT_HELP;
 pub(crate) use self::plot::PlotArgs;
 use crate::console;
@@ -116,7 +116,7 @@ pub(crate) enum Command {
     Plot(PlotArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
-    /// Drive a part of the connections of 'loadgen run --agents'
+    /// Drive a part of the connections of a command with --agents
     #[command(after_help = AGENT_HELP)]
     Agent(AgentArgs),
     /// Check the loader itself against a server with known behaviour
@@ -131,6 +131,19 @@ pub(crate) enum Command {
     /// Write the manual pages of all commands into a directory
     #[command(after_help = MAN_HELP)]
     Man(ManArgs),
+}
+
+impl Command {
+    /// The load, if it is a command that measures.
+    fn load(&mut self) -> Option<&mut LoadArgs> {
+        match self {
+            Self::Run(args) => Some(&mut args.load),
+            Self::Search(args) => Some(&mut args.load),
+            Self::Sweep(args) => Some(&mut args.load),
+            Self::Ab(args) => Some(&mut args.load),
+            _ => None,
+        }
+    }
 }
 
 /// The commands and their flags.
@@ -181,11 +194,11 @@ pub(crate) fn parse(
 ) -> Result<Invocation, Error> {
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let names_agents = |word: &OsString| word.as_encoded_bytes().starts_with(b"--agents");
-    if words.iter().any(names_agents) && !plan_files::are_received() {
+    if words.iter().any(names_agents) {
         plan_files::store();
     }
-    match Cli::try_parse_from(&words) {
-        Ok(Cli { command }) => Ok(Invocation::Do(command)),
+    match read(&words) {
+        Ok(command) => Ok(Invocation::Do(command)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Invocation::Print(Text::Wanted(error.render().to_string())))
@@ -200,6 +213,18 @@ pub(crate) fn parse(
             }
         },
     }
+}
+
+fn read(words: &[OsString]) -> Result<Command, clap::Error> {
+    let given = definition().try_get_matches_from(words)?;
+    let parsed = Cli::from_arg_matches(&given);
+    let Cli { mut command } = parsed.map_err(|error| error.format(&mut definition()))?;
+    if let Some(load) = command.load()
+        && let Some((_, given)) = given.subcommand()
+    {
+        load.words = LoadWords::of(given);
+    }
+    Ok(command)
 }
 
 /// Prints the text and returns the exit code that goes with it.
@@ -244,9 +269,6 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Live output")]
     pub(crate) live: LiveArgs,
-
-    #[command(flatten, next_help_heading = "Several machines")]
-    pub(crate) agents: AgentsArgs,
 }
 
 /// Help below the flags.

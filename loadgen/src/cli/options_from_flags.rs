@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::options::{
     Churn, Load, MetricsOptions, OpenLoad, Options, OutputOptions, Pins, ServerSource,
 };
-use crate::plan_files;
 use crate::schedule::{Arrival, RateProfile, Times};
 use crate::wire::{Protocol, TrafficSpec};
 
@@ -54,21 +53,11 @@ const INTERVAL_MIN: Duration = Duration::from_millis(10);
 impl TryFrom<RunArgs> for Options {
     type Error = Error;
 
-    fn try_from(mut args: RunArgs) -> Result<Self, Error> {
-        let agents = match plan_files::are_received() {
-            // This process is one of them, and the files of the coordinator are not here.
-            true => None,
-            false => args.agents.agents()?,
-        };
-        // Agents have processors of their own.
-        let pins_of_agents = agents.as_ref().and_then(|_| args.load.loader.pin.take());
+    fn try_from(args: RunArgs) -> Result<Self, Error> {
         let mut options = Self::new(args.load, args.slo)?;
-        options.pins = options.pins.or(pins_of_agents);
         options.runs = at_least_one("--runs", args.runs, RUNS_MAX)?;
         options.set_output(args.output)?;
         options.set_live(args.live)?;
-        options.agents = agents;
-        agents::expect_possible(&options)?;
         Ok(options)
     }
 }
@@ -77,11 +66,13 @@ impl Options {
     /// One run of this load, with no output but the live line.
     pub(crate) fn new(args: LoadArgs, slo: SloArgs) -> Result<Self, Error> {
         let LoadArgs { target, shape, traffic, http, key_value, connections: over, .. } = args;
-        let LoadArgs { tls, loader, server, .. } = args;
+        let LoadArgs { tls, loader, server, agents, words, .. } = args;
+        let agents = agents.agents(|| words.to(&target))?;
         let named = target::parse(&target).map_err(Error::Usage)?;
         let (requested_pipeline, speed) = (traffic.pipeline, traffic.speed);
         let connections = at_least_one("--connections", over.connections, u32::MAX)?;
         let traffic = traffic::traffic(traffic, http, key_value, &named, connections)?;
+        agents::expect_possible(agents.as_ref(), connections, &traffic)?;
         let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
         let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
         let churn = churn(&over)?;
@@ -116,14 +107,18 @@ impl Options {
             interval: Duration::from_secs(1),
             seed: shape.seed,
             pacing: loader.pacing,
-            pins: loader.pin.map(usable).transpose()?,
+            pins: match &agents {
+                None => loader.pin.map(usable).transpose()?,
+                // They have processors of their own.
+                Some(_) => loader.pin,
+            },
             calibration: loader.calibration,
             slo: slo.slo,
             runs: 1,
             server: command.or(server.server_pid.map(ServerSource::Pid)),
             server_metrics: server.server_admin,
             output: OutputOptions { progress: true, ..OutputOptions::default() },
-            agents: None,
+            agents,
         })
     }
 

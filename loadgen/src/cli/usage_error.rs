@@ -7,7 +7,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// The error of these words, and where the flags of `command` are explained.
 pub(super) fn line(error: &clap::Error, words: &[OsString], command: Option<&str>) -> String {
     let text = negative_value(error, words)
-        .or_else(|| agents(error))
         .or_else(|| missing(error, command))
         .unwrap_or_else(|| folded(&error.render().to_string()));
     let command = command.map(|name| format!("{name} ")).unwrap_or_default();
@@ -24,20 +23,6 @@ fn negative_value(error: &clap::Error, words: &[OsString]) -> Option<String> {
                 && pair[1].strip_prefix('-').is_some_and(|v| v.starts_with(is_number))
         })?;
     Some(format!("{} {}: the value must be positive", pair[0], pair[1]))
-}
-
-/// A flag of several machines, which a command of many short runs does not have.
-fn agents(error: &clap::Error) -> Option<String> {
-    let name = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) if error.kind() == ErrorKind::UnknownArgument => name,
-        _ => return None,
-    };
-    let is_agents = name.split('=').next() == Some("--agents");
-    is_agents.then(|| {
-        "--agents: only 'loadgen run' loads from several machines; search, sweep and ab load from \
-         this process"
-            .to_owned()
-    })
 }
 
 /// What a command needs and was not given, with an example.
@@ -110,14 +95,6 @@ mod tests {
         }
         let unknown = refusal("loadgen run -x 5");
         assert_eq!(unknown, "unexpected argument '-x' found; see 'loadgen run --help'");
-    }
-
-    #[test]
-    fn a_command_without_agents_says_which_one_has_them() {
-        for command in ["search", "sweep", "ab"] {
-            let text = refusal(&format!("loadgen {command} --agents local:2"));
-            assert!(text.starts_with("--agents: only 'loadgen run' loads from"), "{text}");
-        }
     }
 
     #[test]

@@ -1,37 +1,27 @@
-//! `loadgen agent`: a part of a run, for a coordinator.
+//! `loadgen agent`: a part of the load of a command, for its coordinator.
 
 use std::env;
-use std::io::{self, BufReader};
-use std::net::TcpStream;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::cli::{self, AgentArgs, Command, Invocation};
 use crate::error::Error;
-use crate::fleet::{self, Identity};
+use crate::fleet;
 use crate::interrupt::Interrupt;
-use crate::options::Options;
+use crate::options::{DialOut, Options};
 
 /// Where schedulers of clusters put the rank of a process.
 const RANK_VARIABLES: [&str; 4] =
     ["JOB_COMPLETION_INDEX", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"];
 
-/// Time between two attempts to reach the coordinator.
-const DIAL_AGAIN: Duration = Duration::from_millis(200);
-
 /// Serves a coordinator.
 pub(super) fn agent(args: AgentArgs, interrupt: &Interrupt) -> Result<u8, Error> {
-    let (Some(address), Some(token_file)) = (&args.connect, &args.token_file) else {
-        let reader = BufReader::new(io::stdin());
-        return fleet::serve(reader, io::stdout(), Identity::default(), interrupt, &options);
+    let (Some(to), Some(token_file)) = (args.connect, &args.token_file) else {
+        return fleet::serve_streams(interrupt, &options);
     };
     let rank = args.rank.or_else(|| {
         RANK_VARIABLES.iter().find_map(|name| env::var(name).ok()?.trim().parse().ok())
     });
-    let identity = Identity { rank, token: Some(cli::token(token_file)?) };
-    let socket = dial(address, *args.connect_timeout, interrupt)?;
-    let reader = BufReader::new(socket.try_clone().map_err(Error::Start)?);
-    fleet::serve(reader, socket, identity, interrupt, &options)
+    let (token, within) = (cli::token(token_file)?, *args.connect_timeout);
+    fleet::serve_dialled(&DialOut { to, token, rank, within }, interrupt, &options)
 }
 
 /// The options that the words of a plan stand for.
@@ -40,23 +30,5 @@ fn options(words: &[String]) -> Result<Options, Error> {
     match cli::parse(words)? {
         Invocation::Do(Command::Run(args)) => Options::try_from(*args),
         _ => Err(Error::Usage("an agent carries out parts of 'loadgen run' only".to_owned())),
-    }
-}
-
-/// Connects to the coordinator, which may start later.
-fn dial(address: &str, within: Duration, interrupt: &Interrupt) -> Result<TcpStream, Error> {
-    let begun = Instant::now();
-    loop {
-        match TcpStream::connect(address) {
-            Ok(socket) => {
-                socket.set_nodelay(true).map_err(Error::Start)?;
-                return Ok(socket);
-            }
-            Err(_) if interrupt.is_requested() => return Err(Error::Interrupted),
-            Err(source) if begun.elapsed() >= within => {
-                return Err(Error::DialCoordinator { address: address.to_owned(), source, within });
-            }
-            Err(_) => thread::sleep(DIAL_AGAIN),
-        }
     }
 }

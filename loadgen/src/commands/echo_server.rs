@@ -17,7 +17,7 @@ use crate::cli::{self, Command, Invocation};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measurement};
+use crate::measure::{self, Loader, Measurement};
 use crate::options::Options;
 
 /// Time between two checks whether the server must end.
@@ -184,7 +184,8 @@ pub(super) fn measure(
     };
     // The environment may name a calibration, which has not been written yet.
     let options = Options { calibration: None, ..Options::try_from(*args)? };
-    let measurement = measure::measure(&options, interrupt, &mut ())?.measurement;
+    let measured = measure::measure(&options, &mut Loader::default(), interrupt, &mut ())?;
+    let measurement = measured.measurement;
     if measurement.record.interrupted { Err(Error::Interrupted) } else { Ok(measurement) }
 }
 

@@ -1,16 +1,26 @@
 //! `loadgen import`: a file of requests from a log, from captured packets, or from MONITOR.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::ImportArgs;
 use crate::console;
+use crate::destination::Destination;
 use crate::error::Error;
 use crate::exit;
 use crate::import::{ImportedFile, Selection, Source};
 use crate::interrupt::Interrupt;
 use crate::units::counted;
+
+/// Whether the output would replace the input, by whatever name.
+fn is_same_file(input: &Path, output: &Path) -> bool {
+    let input = if input.as_os_str() == "-" { Path::new("/dev/stdin") } else { input };
+    let (Ok(input), Ok(output)) = (fs::metadata(input), fs::metadata(output)) else { return false };
+    input.is_file() && (input.dev(), input.ino()) == (output.dev(), output.ino())
+}
 
 pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let ImportArgs { source, file, out, port, select_db: database, first } = args;
@@ -20,6 +30,14 @@ pub(super) fn import(args: ImportArgs, interrupt: &Interrupt) -> Result<u8, Erro
     }
     if database.is_some() && source != Source::RedisMonitor {
         return usage("--select-db is for commands: leave it out, or write redis-monitor");
+    }
+    if let Destination::File(path) = &out
+        && is_same_file(&file, path)
+    {
+        return Err(Error::Usage(format!(
+            "--out {}: it is the file that is imported; name another file",
+            path.display()
+        )));
     }
     let selection = Selection { port, database, first: first.map(|first| first as usize) };
     let output = out.open()?;

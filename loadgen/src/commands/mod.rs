@@ -25,7 +25,7 @@ use crate::destination::Destination;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measured};
+use crate::measure::{self, Loader, Measured};
 use crate::merging::Merged;
 use crate::options::Options;
 use crate::report::{Reports, ResultFolder, StoredResult, json, print_beside, text};
@@ -56,7 +56,11 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
 fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let options = Options::try_from(args)?;
     let mut reports = Reports::open(&options, interrupt)?;
-    let Measured { measurement, failure } = measure::measure(&options, interrupt, &mut reports)?;
+    let mut loader = Loader::default();
+    let Measured { measurement, failure } =
+        measure::measure(&options, &mut loader, interrupt, &mut reports)?;
+    // Its agents end now, and not when the last scrape of the results has come.
+    drop(loader);
     let exit_code = measurement.exit_code();
     let written = reports.finish(measurement);
     let ended = console::first_error([failure.map_or(Ok(()), Err), written]);

@@ -1,6 +1,6 @@
 //! An agent: it carries out its parts of plans, one after the other, and reports over a stream.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::channel::Channel;
+use super::dial_out;
 use super::message::{self, Connected, FromAgent, Hello, PartPlan, PartResult, ToAgent};
 use crate::clock::Clock;
 use crate::console;
 use crate::engine::{self, Coordinator, Finished, IntervalReport, Part};
-use crate::environment::{Environment, Steal, VERSION_WITH_COMMIT, boot_id};
+use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::options::Options;
+use crate::options::{DialOut, Options};
 use crate::plan_files;
 
 /// Messages that wait for the agent. It takes one plan at a time, so there are few.
@@ -27,54 +29,54 @@ const INCOMING_MAX: usize = 64;
 /// Time between two checks for a signal.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What an agent says of itself to be accepted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Identity {
-    pub(crate) rank: Option<u32>,
-    pub(crate) token: Option<String>,
+/// How the words of a plan become options.
+type Parse = dyn Fn(&[String]) -> Result<Options, Error>;
+
+/// Serves the coordinator that has started this process, over its standard input and output.
+/// Returns the exit code.
+pub(crate) fn serve_streams(interrupt: &Interrupt, parse: &Parse) -> Result<u8, Error> {
+    let mut writer = io::stdout();
+    let hello = FromAgent::Hello(Box::new(Hello::of_this_process(None)));
+    // If the coordinator has gone, the reader finds out.
+    let _ = message::write(&mut writer, &hello);
+    let stream = Stream::open(BufReader::new(io::stdin()), writer, interrupt.clone());
+    serve(&stream, interrupt, parse)
 }
 
-/// How the words of a plan become options.
-pub(crate) type Parse = dyn Fn(&[String]) -> Result<Options, Error>;
-
-/// Serves a coordinator until the stream ends. Returns the exit code.
-pub(crate) fn serve(
-    reader: impl BufRead + Send + 'static,
-    writer: impl Write + Send + 'static,
-    identity: Identity,
+/// Dials in to a coordinator, and serves it. Returns the exit code.
+pub(crate) fn serve_dialled(
+    dial: &DialOut,
     interrupt: &Interrupt,
     parse: &Parse,
 ) -> Result<u8, Error> {
-    let stream = Stream::open(reader, writer, interrupt.clone());
-    let env = Environment::of_machine();
-    stream.write(&FromAgent::Hello(Box::new(Hello {
-        version: VERSION_WITH_COMMIT.to_owned(),
-        profile: env.loadgen_profile,
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        boot_id: boot_id().unwrap_or_default(),
-        cpus: env.cpus,
-        rank: identity.rank,
-        token: identity.token,
-    })));
+    let Channel { reader, writer, .. } = dial_out::dial(dial, interrupt)?;
+    serve(&Stream::open(reader, writer, interrupt.clone()), interrupt, parse)
+}
+
+/// Carries out parts of plans until the coordinator ends the agent.
+fn serve(stream: &Stream, interrupt: &Interrupt, parse: &Parse) -> Result<u8, Error> {
     loop {
         match stream.messages.recv_timeout(LOOK_AGAIN) {
             Ok(ToAgent::Plan(plan)) => {
-                let result = carry_out(&stream, *plan, interrupt, parse);
+                let result = carry_out(stream, *plan, interrupt, parse);
                 let message = match result {
                     Ok(result) => FromAgent::Finished(Box::new(result)),
                     Err(error) => FromAgent::Failed(error.to_string()),
                 };
-                stream.is_busy.store(false, Ordering::SeqCst);
                 stream.write(&message);
+                if stream.is_ended_by(interrupt) {
+                    return Ok(exit::INTERRUPTED);
+                }
             }
             Ok(ToAgent::Refused(why)) => return Err(Error::AgentRefused(why)),
-            // Left over from a part that has ended.
-            Ok(ToAgent::Start { .. } | ToAgent::Stop | ToAgent::Ping { .. }) => {}
-            Err(RecvTimeoutError::Timeout) if interrupt.is_requested() => {
+            // The rest is left over from a part that has ended.
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) if stream.is_ended_by(interrupt) => {
                 return Ok(exit::INTERRUPTED);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(exit::OK),
+            // The reader ends the process.
+            Err(RecvTimeoutError::Disconnected) => thread::park(),
         }
     }
 }
@@ -84,8 +86,6 @@ struct Stream {
     writer: Arc<Mutex<Box<dyn Write + Send>>>,
     messages: Receiver<ToAgent>,
     clock: Clock,
-    /// Whether a part is carried out. If the stream ends then, the process ends at once.
-    is_busy: Arc<AtomicBool>,
     /// Whether the coordinator wants the load to end early.
     is_stopped: Arc<AtomicBool>,
 }
@@ -98,53 +98,57 @@ impl Stream {
     ) -> Self {
         let (sender, messages) = mpsc::sync_channel(INCOMING_MAX);
         let writer: Arc<Mutex<Box<dyn Write + Send>>> = Arc::new(Mutex::new(Box::new(writer)));
+        let (clock, is_stopped) = (Clock::start(), Arc::<AtomicBool>::default());
         let stream = Self {
             writer: Arc::clone(&writer),
             messages,
-            clock: Clock::start(),
-            is_busy: Arc::default(),
-            is_stopped: Arc::default(),
+            clock,
+            is_stopped: Arc::clone(&is_stopped),
         };
-        let (is_busy, is_stopped) = (Arc::clone(&stream.is_busy), Arc::clone(&stream.is_stopped));
-        let clock = stream.clock;
         thread::spawn(move || {
-            let mut read = || message::read_of_coordinator(&mut reader);
             let end = loop {
-                match read() {
+                match message::read_of_coordinator(&mut reader) {
                     Ok(Some(ToAgent::Ping { sent_ns })) => {
                         let pong = FromAgent::Pong { sent_ns, agent_ns: clock.now_ns() };
                         write_to(&writer, &pong);
                     }
+                    // No one reads what a load finds that goes on. Its sockets close with the
+                    // process.
+                    Ok(Some(ToAgent::End)) => process::exit(exit::OK.into()),
                     Ok(Some(message)) => {
-                        match message {
-                            ToAgent::Plan(_) => is_busy.store(true, Ordering::SeqCst),
-                            ToAgent::Stop => {
-                                is_stopped.store(true, Ordering::SeqCst);
-                                interrupt.request();
-                            }
-                            _ => {}
+                        if let ToAgent::Stop = message {
+                            is_stopped.store(true, Ordering::SeqCst);
+                            interrupt.request();
                         }
                         if sender.send(message).is_err() {
                             return;
                         }
                     }
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
+                    Ok(None) => break "its stream has ended".to_owned(),
+                    Err(error) => break error.to_string(),
                 }
             };
-            // No one reads what the load finds. Its sockets close with the process.
-            if is_busy.load(Ordering::SeqCst) || end.is_some() {
-                let why = end.map_or_else(String::new, |error: io::Error| format!(": {error}"));
-                console::say(&format!("the coordinator has gone{why}"));
-                process::exit(exit::FAILED.into());
+            if is_ended_by(&interrupt, &is_stopped) {
+                process::exit(exit::INTERRUPTED.into());
             }
+            console::say(&format!("the coordinator has gone: {end}"));
+            process::exit(exit::FAILED.into());
         });
         stream
+    }
+
+    /// Whether a signal to this process ends the agent, and not the coordinator.
+    fn is_ended_by(&self, interrupt: &Interrupt) -> bool {
+        is_ended_by(interrupt, &self.is_stopped)
     }
 
     fn write(&self, message: &FromAgent) {
         write_to(&self.writer, message);
     }
+}
+
+fn is_ended_by(interrupt: &Interrupt, is_stopped: &AtomicBool) -> bool {
+    interrupt.is_requested() && !is_stopped.load(Ordering::SeqCst)
 }
 
 /// Writes a message. If the coordinator has gone, the reader finds out.
@@ -164,7 +168,7 @@ fn carry_out(
         plan_files::receive(files).map_err(Error::Start)?;
     }
     let part = Part { rank: plan.rank, agents: plan.agents };
-    let options = Options { seed: plan.seed, ..parse(&plan.words)? };
+    let options = parse(&plan.words)?;
     let notes = engine::limits::provide(&options, part.connections_of(options.connections))?;
     let pinned = options.pinned().map(Iterator::collect);
     let env = Environment::capture(&options.target, pinned);
@@ -188,7 +192,7 @@ fn carry_out(
     Ok(PartResult {
         threads,
         steal_share: before.zip(after).and_then(|(before, after)| after.share_since(&before)),
-        interrupted: interrupt.is_requested() && !stream.is_stopped.load(Ordering::SeqCst),
+        interrupted: stream.is_ended_by(interrupt),
     })
 }
 
@@ -208,13 +212,8 @@ impl Coordinator for Reports<'_> {
                 Ok(ToAgent::Start { start_ns }) => return Some(start_ns),
                 // A coordinator that stops gives the signal all the same.
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    let is_stopped = self.stream.is_stopped.load(Ordering::SeqCst);
-                    if self.interrupt.is_requested() && !is_stopped {
-                        return None;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if !self.stream.is_ended_by(self.interrupt) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }
     }

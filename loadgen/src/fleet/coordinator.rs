@@ -53,11 +53,12 @@ impl Fleet {
         mut server: Option<&mut Server>,
         observer: &mut dyn Observer,
     ) -> Result<RunOutcome, Error> {
+        self.expect_whole()?;
         let progress = Progress::new(&options.output, number, options.runs);
         let mut run = Run::begin(self, options, interrupt, progress)?;
         let result = run.connect().and_then(|()| {
             run.compare_clocks(|member, offset| member.offset = offset)?;
-            run.say_offsets(number);
+            run.say_offsets();
             if let Some(server) = &mut server {
                 server.begin();
             }
@@ -67,6 +68,8 @@ impl Fleet {
         let results = result?;
         run.compare_clocks(|member, offset| member.offset_after = offset)?;
         let agents = run.records(&results.finished);
+        let lost = agents.iter().find_map(|agent| Some((agent.name.clone(), agent.lost.clone()?)));
+        self.lost = lost;
         let plan = Plan::new(options, interrupt, Part::WHOLE);
         let all = results.finished.into_iter().flatten().collect();
         let results = ThreadResults { finished: all, ..results.others };
@@ -104,15 +107,9 @@ impl<'a> Run<'a> {
         interrupt: &'a Interrupt,
         progress: Progress,
     ) -> Result<Self, Error> {
-        let words = options.agents.as_ref().map(|agents| agents.words.clone());
+        let words = options.agents.as_ref().map(|agents| agents.command_line(options));
         let words = words.unwrap_or_default();
         let agents = fleet.links.len() as u32;
-        if agents > options.connections {
-            return Err(Error::Usage(format!(
-                "--agents: {agents} agents for {} connections; each needs one (--connections)",
-                options.connections
-            )));
-        }
         let files = (!fleet.have_files).then(plan_files::stored);
         fleet.have_files = true;
         let now_ns = fleet.clock.now_ns();
@@ -124,7 +121,6 @@ impl<'a> Run<'a> {
                 files: files.clone(),
                 rank,
                 agents,
-                seed: options.seed,
             })));
         }
         let shared = SharedProgress::new(agents);
@@ -156,8 +152,9 @@ impl<'a> Run<'a> {
         self.progress.clear();
         for (member, link) in self.members.iter().zip(&self.fleet.links) {
             for note in member.connected.iter().flat_map(|connected| &connected.notes) {
-                if !self.options.output.quiet {
-                    console::say(&format!("agent {}: {note}", link.name));
+                let line = format!("agent {}: {note}", link.name);
+                if !self.options.output.quiet && self.fleet.said.insert(line.clone()) {
+                    console::say(&line);
                 }
             }
         }
@@ -207,12 +204,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Says how well the clocks are known.
-    fn say_offsets(&self, number: u32) {
+    /// Says how well the clocks are known, before the first run.
+    fn say_offsets(&mut self) {
         let errors = self.members.iter().filter_map(|member| member.offset);
         if let Some(worst_ns) = errors.map(|offset| offset.error_ns).max()
-            && number == 1
             && !self.options.output.quiet
+            && self.fleet.said.insert("clocks".to_owned())
         {
             let agents = self.members.len();
             let bound = duration(worst_ns);
@@ -409,7 +406,7 @@ impl Run<'_> {
                 member.stage = Stage::Finished(result);
             }
             News::Message(FromAgent::Failed(why)) => return self.lose(rank, &why, on_report),
-            News::Message(FromAgent::Hello(_)) => {
+            News::Message(FromAgent::Hello(_) | FromAgent::Proof { .. }) => {
                 return self.lose(rank, "it has said hello twice", on_report);
             }
             News::Ended(why) => {

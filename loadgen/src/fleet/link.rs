@@ -4,7 +4,7 @@
 use std::io::{BufRead, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{self, SyncSender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::message::{self, FromAgent, ToAgent};
 use super::process::AgentProcess;
@@ -42,8 +42,9 @@ pub(super) enum Peer {
 pub(super) struct Link {
     /// What the agent is called in errors.
     pub(super) name: String,
-    /// Nothing once the stream is closed. Closing it ends the agent.
+    /// Nothing once the stream is closed.
     outgoing: Option<SyncSender<ToAgent>>,
+    reader: JoinHandle<()>,
     peer: Peer,
 }
 
@@ -60,7 +61,7 @@ impl Link {
     ) -> Self {
         let (outgoing, messages) = mpsc::sync_channel(OUTGOING_MAX);
         let events = events.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             loop {
                 let news = match message::read_of_agent(&mut reader) {
                     Ok(Some(message)) => News::Message(message),
@@ -87,7 +88,7 @@ impl Link {
                 }
             }
         });
-        Self { name, outgoing: Some(outgoing), peer }
+        Self { name, outgoing: Some(outgoing), reader, peer }
     }
 
     /// Sends a message. An agent that takes none is found by its silence.
@@ -95,6 +96,17 @@ impl Link {
         if let Some(outgoing) = &self.outgoing {
             let _ = outgoing.try_send(message);
         }
+    }
+
+    /// Asks the agent to end.
+    pub(super) fn end(&mut self) {
+        self.send(ToAgent::End);
+        self.outgoing = None;
+    }
+
+    /// Whether the stream of the agent has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.reader.is_finished()
     }
 
     /// Ends the agent at once; it was lost.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Finished, IntervalReport};
-use crate::environment::Sharing;
+use crate::environment::{Environment, Sharing, VERSION_WITH_COMMIT, boot_id};
 use crate::plan_files::PlanFile;
 
 /// Longest message of a coordinator: a plan whose files have gigabytes does not belong into one.
@@ -15,8 +15,8 @@ const PLAN_BYTES_MAX: u64 = 4 << 30;
 /// Longest message of an agent. Its results have some 350 KB for each of its threads.
 const RESULT_BYTES_MAX: u64 = 256 << 20;
 
-/// Longest hello. Before it, anyone who reaches the port can send.
-const HELLO_BYTES_MAX: u64 = 64 << 10;
+/// Longest message until both sides have proved themselves. Anyone who reaches the port can send.
+const STRANGER_BYTES_MAX: u64 = 64 << 10;
 
 /// How much of a line that is no message an error shows.
 const SHOWN_BYTES: usize = 200;
@@ -25,6 +25,14 @@ const SHOWN_BYTES: usize = 200;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ToAgent {
+    /// To an agent that has dialled in: prove that you know the token, by this nonce.
+    Challenge {
+        nonce: String,
+    },
+    /// The agent is accepted, and this proves that the coordinator knows the token.
+    Accepted {
+        proof: String,
+    },
     /// The agent is not accepted, for this reason.
     Refused(String),
     Plan(Box<PartPlan>),
@@ -38,6 +46,8 @@ pub(super) enum ToAgent {
     },
     /// End the load early, as after a signal.
     Stop,
+    /// The command has ended. A stream that ends without it has failed.
+    End,
 }
 
 /// A message of an agent.
@@ -45,6 +55,11 @@ pub(super) enum ToAgent {
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromAgent {
     Hello(Box<Hello>),
+    /// The answer to a challenge: the agent knows the token. The nonce is its own.
+    Proof {
+        nonce: String,
+        proof: String,
+    },
     /// The answer to a ping, with the time of the agent.
     Pong {
         sent_ns: u64,
@@ -60,7 +75,8 @@ pub(super) enum FromAgent {
     Failed(String),
 }
 
-/// The first message of an agent.
+/// The first message of an agent. It has nothing secret: an agent that dials in does not know yet
+/// who reads it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Hello {
@@ -75,8 +91,33 @@ pub(super) struct Hello {
     pub(super) cpus: Option<usize>,
     /// The rank that it was started with.
     pub(super) rank: Option<u32>,
-    /// What it must know to be accepted over a network.
-    pub(super) token: Option<String>,
+}
+
+impl Hello {
+    /// That of this process.
+    pub(super) fn of_this_process(rank: Option<u32>) -> Self {
+        let env = Environment::of_machine();
+        Self {
+            version: VERSION_WITH_COMMIT.to_owned(),
+            profile: env.loadgen_profile,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            boot_id: boot_id().unwrap_or_default(),
+            cpus: env.cpus,
+            rank,
+        }
+    }
+
+    /// Complains of another version: it may have another schedule.
+    pub(super) fn expect_this_version(&self) -> Result<(), String> {
+        if self.version == VERSION_WITH_COMMIT {
+            return Ok(());
+        }
+        Err(format!(
+            "it is loadgen {}, and the coordinator is loadgen {VERSION_WITH_COMMIT}; the versions \
+             must be the same for one schedule, so install that one there",
+            self.version.escape_debug()
+        ))
+    }
 }
 
 /// A part of a plan.
@@ -88,7 +129,6 @@ pub(super) struct PartPlan {
     pub(super) files: Option<Vec<PlanFile>>,
     pub(super) rank: u32,
     pub(super) agents: u32,
-    pub(super) seed: u64,
 }
 
 /// All connections of an agent are open.
@@ -130,9 +170,11 @@ pub(super) fn read_of_agent(stream: &mut impl BufRead) -> io::Result<Option<From
     read_at_most(stream, RESULT_BYTES_MAX)
 }
 
-/// Reads the hello of an agent that is not known yet: it must be short.
-pub(super) fn read_hello(stream: &mut impl BufRead) -> io::Result<Option<FromAgent>> {
-    read_at_most(stream, HELLO_BYTES_MAX)
+/// Reads a message of a side that has not proved itself: it must be short.
+pub(super) fn read_of_stranger<M: DeserializeOwned>(
+    stream: &mut impl BufRead,
+) -> io::Result<Option<M>> {
+    read_at_most(stream, STRANGER_BYTES_MAX)
 }
 
 fn read_at_most<M: DeserializeOwned>(
@@ -177,7 +219,7 @@ mod tests {
     #[test]
     fn a_stranger_could_fill_the_memory_with_a_hello_without_an_end() {
         let mut endless = io::BufReader::new(io::repeat(b'x'));
-        let error = read_hello(&mut endless).unwrap_err().to_string();
+        let error = read_of_stranger::<FromAgent>(&mut endless).unwrap_err().to_string();
         assert!(error.contains("is no message of loadgen"), "{error}");
     }
 

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub(crate) use self::agents::{AgentNames, AgentSource, Agents, DialInAgents, SshAgents};
+pub(crate) use self::agents::{
+    AgentNames, AgentSource, Agents, CoordinatorAddress, DialInAgents, DialOut, SshAgents,
+};
 pub(crate) use self::server::{MetricsAddress, ServerCommand, ServerSource};
 use crate::destination::Destination;
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};

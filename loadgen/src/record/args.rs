@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HttpArgsRecord, KeyValueArgsRecord, TextValue, TlsArgsRecord};
 use crate::environment::CpuList;
-use crate::options::{Options, Pacing, ServerSource};
+use crate::options::{Agents, Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
 use crate::units::counted;
@@ -25,8 +25,11 @@ pub(crate) struct ArgsRecord {
     pub(crate) arrival: Option<String>,
     /// Requested connections.
     pub(crate) connections: u32,
-    /// Threads used, at most one per connection.
+    /// Threads used, at most one per connection. With agents, those of all.
     pub(crate) threads: u32,
+    /// Number of agents that loaded the server; nothing if the loader was one process.
+    #[serde(default)]
+    pub(crate) agents: Option<u32>,
     /// Maximum number of requests outstanding per connection.
     pub(crate) pipeline: u32,
     /// How requests and replies look on the wire.
@@ -105,12 +108,16 @@ impl ArgsRecord {
     /// The requests in words: "raw requests of 64 B", "http requests".
     pub(crate) fn requests(&self) -> String {
         let unit = if self.size.bytes().all(|byte| byte.is_ascii_digit()) { " B" } else { "" };
-        if let Some(KeyValueArgsRecord { keys, key_dist, mix, commands, .. }) = &self.key_value {
+        if let Some(of) = &self.key_value {
+            let KeyValueArgsRecord { keys, key_dist, mix, commands, .. } = of;
             let keys = counted(u64::from(*keys), "key");
             let what = match (mix, commands) {
                 (Some(mix), _) => mix.clone(),
                 (None, path) => format!("of {}", path.as_deref().unwrap_or_default()),
             };
+            if !of.has_placeholders {
+                return format!("{} requests {what}, as they are", self.protocol);
+            }
             return format!(
                 "{} requests {what} on {keys} ({key_dist}), values of {}{unit}",
                 self.protocol, self.size
@@ -139,6 +146,7 @@ impl From<&Options> for ArgsRecord {
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,
             threads: options.threads,
+            agents: options.agents.as_ref().map(Agents::count),
             pipeline: options.pipeline,
             protocol: traffic.protocol.to_string(),
             tls: options.tls.as_ref().map(|tls| tls.settings().into()),

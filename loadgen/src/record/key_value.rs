@@ -30,6 +30,15 @@ pub(crate) struct KeyValueArgsRecord {
     pub(crate) order: Option<String>,
     /// Whether every key is written before the load.
     pub(crate) preload: bool,
+    /// Whether the commands have keys or values that the loader makes. Otherwise they are sent as
+    /// they are, and `keys`, `key_dist` and the size of the plan mean nothing.
+    #[serde(default = "with_placeholders")]
+    pub(crate) has_placeholders: bool,
+}
+
+/// Earlier records do not say it.
+fn with_placeholders() -> bool {
+    true
 }
 
 impl KeyValueArgsRecord {
@@ -47,6 +56,7 @@ impl KeyValueArgsRecord {
             commands: file.map(|(file, _)| file.path().display().to_string()),
             order: file.map(|(_, order)| order.to_string()),
             preload: spec.preload,
+            has_placeholders: file.is_none_or(|(file, _)| file.has_placeholders()),
         })
     }
 }

@@ -81,6 +81,7 @@ fn what_cannot_be_imported_or_sent_at_its_time_is_named_with_the_remedy() {
         (1, format!("import pcap {empty}"), "the file is empty; name a capture"),
         (1, "import nginx-log /no/such".to_owned(), "name a file, or - for standard input"),
         (64, format!("import nginx-log {timed} --port 80"), "--port is for packets"),
+        (64, format!("import nginx-log {timed} --out {timed}"), "it is the file that is imported"),
         (64, format!("import apache {timed}"), "nginx-log"),
         (
             64,

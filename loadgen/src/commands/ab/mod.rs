@@ -33,7 +33,7 @@ use crate::cli::AbArgs;
 use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measured};
+use crate::measure::{self, Loader, Measured};
 use crate::record::Record;
 use crate::report::{json, print_beside};
 use crate::units::{about, counted};
@@ -77,9 +77,11 @@ impl Ab<'_> {
     fn measure(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
         self.announce();
         let (begun, before) = (Instant::now(), self.record.counted);
+        let mut loader = Loader::default();
         while !self.record.is_complete() {
             let number = self.record.stored.pairs.len() as u32 + 1;
-            let Some(MeasuredPair { pair, records }) = self.pair(number, interrupt)? else {
+            let Some(MeasuredPair { pair, records }) = self.pair(number, &mut loader, interrupt)?
+            else {
                 return Ok(());
             };
             let env = records.last().map(|(_, record)| record.env.clone());
@@ -98,14 +100,19 @@ impl Ab<'_> {
     }
 
     /// Measures both sides; nothing if a signal ended it.
-    fn pair(&self, number: u32, interrupt: &Interrupt) -> Result<Option<MeasuredPair>, Error> {
+    fn pair(
+        &self,
+        number: u32,
+        loader: &mut Loader,
+        interrupt: &Interrupt,
+    ) -> Result<Option<MeasuredPair>, Error> {
         let order = self.plan.text.order(number);
         let mut records = Vec::new();
         for (name, position) in order.into_iter().zip(1..) {
             let mut options = self.plan.options(name, number);
             options.output.position = format!("pair {}, run {position}: {name}", number);
             let Some(Measured { measurement, failure }) =
-                measure::measure_whole(&options, interrupt)?
+                measure::measure_whole(&options, loader, interrupt)?
             else {
                 return Ok(None);
             };

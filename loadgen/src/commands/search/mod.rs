@@ -40,7 +40,7 @@ use crate::destination::Output;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measured, Measurement};
+use crate::measure::{self, Loader, Measured, Measurement};
 use crate::options::{Options, OutputOptions};
 use crate::record::Verdict;
 use crate::report::{Progress, print_beside};
@@ -68,16 +68,19 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
         record: SearchRecord::new(&plan),
         plan: &plan,
         files: &mut files,
+        loader: Loader::default(),
     };
     let answer = search.find();
-    let mut record = search.record;
+    let Search { mut record, loader, .. } = search;
+    drop(loader);
     if record.probes.is_empty() {
         return answer.map(|answer| exit_code(&answer));
     }
     // Everything measured is written, even if the search ends in an error.
     record.answer = match &answer {
         Ok(answer) => answer.clone(),
-        Err(_) => Answer::without_end(End::Failed, None),
+        // The best that was known after the last probe.
+        Err(_) => Answer { end: End::Failed, ..record.answer },
     };
     let written = files.finish(&record);
     let printed = print(output.quiet, files.record(), &record);
@@ -96,6 +99,7 @@ struct Search<'a> {
     begun: Instant,
     record: SearchRecord,
     files: &'a mut SearchFiles,
+    loader: Loader,
 }
 
 impl Search<'_> {
@@ -109,6 +113,7 @@ impl Search<'_> {
         self.record.peak_per_s = (!peak.record.interrupted).then_some(peak_per_s);
         self.note(ProbeRecord::peak(&peak.record), &peak, None);
         failure.map_or(Ok(()), Err)?;
+        self.loader.expect_whole()?;
         if peak.record.interrupted {
             return Ok(Answer::without_end(End::Interrupted, None));
         }
@@ -154,13 +159,15 @@ impl Search<'_> {
             let parts = RateParts { group, rate_per_s, finding, usable, doubtful };
             found.observed.finding = neighbours.update(parts);
             let probe_record = ProbeRecord::new(probe, found, &measurement.record);
-            let is_whole = failure.is_none() && !measurement.record.interrupted;
+            let is_lost = self.loader.expect_whole();
+            let is_whole = failure.is_none() && is_lost.is_ok() && !measurement.record.interrupted;
             if is_whole {
                 strategy.time_passed(self.begun.elapsed().div_duration_f64(time_to_find));
                 strategy.found(found.observed, neighbours.findings());
             }
             self.note(probe_record, &measurement, Some(&strategy));
             failure.map_or(Ok(()), Err)?;
+            is_lost?;
             if !is_whole {
                 return without_end(End::Interrupted, &strategy);
             }
@@ -184,11 +191,11 @@ impl Search<'_> {
     }
 
     /// A measurement; nothing if it was interrupted before it began.
-    fn measure(&self, options: &Options) -> Result<Option<Measured>, Error> {
+    fn measure(&mut self, options: &Options) -> Result<Option<Measured>, Error> {
         if self.interrupt.is_requested() {
             return Ok(None);
         }
-        match measure::measure(options, self.interrupt, &mut ()) {
+        match measure::measure(options, &mut self.loader, self.interrupt, &mut ()) {
             Err(Error::Interrupted) => Ok(None),
             measured => measured.map(Some),
         }

@@ -122,7 +122,10 @@ pub(super) fn answer(record: &SearchRecord) -> String {
             "NOT KNOWN: out of time (--max-time) before any rate was good\n".to_owned()
         }
         (End::Interrupted, None) => "INTERRUPTED before any rate was good\n".to_owned(),
-        (End::Failed, _) => "FAILED before the end; what was measured until then:\n".to_owned(),
+        (End::Failed, Some(rate)) => {
+            format!("FAILED before the end: not confirmed; {objectives} held once at {rate}\n")
+        }
+        (End::Failed, None) => "FAILED before any rate was good\n".to_owned(),
     }
 }
 

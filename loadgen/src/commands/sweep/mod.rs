@@ -31,7 +31,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measured};
+use crate::measure::{self, Loader, Measured};
 use crate::record::Verdict;
 use crate::report::print_beside;
 use crate::units::{self, about, counted};
@@ -86,14 +86,14 @@ impl Sweep<'_> {
             self.plan.text.order().filter(|run| !is_there(run)).collect();
         let all = self.rows.len() + missing.len();
         self.announce(&missing);
-        let begun = Instant::now();
+        let (begun, mut loader) = (Instant::now(), Loader::default());
         for (done, &(round, place)) in missing.iter().enumerate() {
             let cell = &self.plan.cells[place];
             let title = sweep_plan::title(&cell.settings);
             let mut options = cell.options_of(round);
             options.output.position = format!("{}/{all} {title}", self.rows.len() + 1);
             let Some(Measured { measurement, failure }) =
-                measure::measure_whole(&options, interrupt)?
+                measure::measure_whole(&options, &mut loader, interrupt)?
             else {
                 console::say(&interrupted(self.plan, self.rows.len(), all));
                 return Ok(());

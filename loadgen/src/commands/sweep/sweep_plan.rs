@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load::LoadArgs;
-use crate::cli::{self, Command, Invocation, SweepArgs};
+use crate::cli::{self, AgentsArgs, Command, Invocation, SweepArgs};
 use crate::error::Error;
 use crate::options::Options;
 use crate::record::ArgsRecord;
@@ -214,6 +214,12 @@ fn check(variables: &[Variable], args: &SweepArgs, words: &[OsString]) -> Result
                 "--var: '{name}' is named twice; give all its values in one --var"
             ));
         }
+        if AgentsArgs::has_flag(name) {
+            return usage(format!(
+                "--var: {name} is no variable, because the same agents load in all runs; use one \
+                 sweep for each"
+            ));
+        }
         let is_flag = LoadArgs::has_flag(name);
         // A command that is varied itself may mention it in any of its forms.
         let commands = variables.iter().filter(|other| other.name == "server-cmd");
@@ -409,6 +415,8 @@ pub(super) mod tests {
             ("--var connections=1,2 -c9", "--connections and --var connections=..."),
             ("--var size=1,2 --size=3", "--size and --var size=..."),
             ("--var source=::1,--1", "--source"),
+            ("--var agents=local:1,local:2", "agents is no variable"),
+            ("--agents local:3 --var connections=4,2", "3 agents for 2 connections"),
         ] {
             let text = plan(flags).unwrap_err().to_string();
             assert!(text.contains(said), "{flags}: {text}");

@@ -45,6 +45,7 @@ pub(crate) fn full() -> Record {
         ("key_value", key_value_args()),
         ("key_prefix", json!("lg:")),
         ("pin", json!("2-3")),
+        ("agents", json!(4)),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
     ];
@@ -133,7 +134,7 @@ fn http_args() -> Value {
 
 fn key_value_args() -> Value {
     json!({"keys": 1_000_000, "key_dist": "zipf:0.99", "mix": "get:9,set:1", "commands": "c.txt",
-        "order": "timed", "preload": true,
+        "order": "timed", "preload": true, "has_placeholders": true,
     })
 }
 
@@ -220,7 +221,7 @@ fn minimal_value() -> Value {
         "schema": SCHEMA,
         "args": {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
-            "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
+            "connections": 64, "threads": 1, "agents": null, "pipeline": 1, "protocol": "raw", "size": "64",
             "tls": null, "http_path": null, "ws_text": false, "expect_status": null,
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],

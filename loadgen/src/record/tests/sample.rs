@@ -78,6 +78,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         slo: Vec::new(),
         runs: 1,
         server_command: None,
+        agents: None,
     }
 }
 

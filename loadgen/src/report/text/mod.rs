@@ -167,8 +167,10 @@ fn plan(record: &Record) -> String {
     let path = args.http_path.as_ref().map(|path| format!(" for {path}")).unwrap_or_default();
     let runs = counted(args.runs.into(), "run");
     let runs = if args.runs > 1 { format!("{runs} of ") } else { String::new() };
+    let agents = args.agents.map(|agents| format!(" of {}", counted(agents.into(), "agent")));
+    let agents = agents.unwrap_or_default();
     format!(
-        "{}, {}{}, {}{path}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing {}",
+        "{}, {}{}{agents}, {}{path}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing {}",
         counted(u64::from(args.connections), "connection"),
         churn.unwrap_or_default(),
         counted(u64::from(args.threads), "thread"),

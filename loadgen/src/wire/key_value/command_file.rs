@@ -102,6 +102,15 @@ impl CommandFile {
         self.lines.len()
     }
 
+    /// Whether a command has a key or a value that the loader makes.
+    pub(crate) fn has_placeholders(&self) -> bool {
+        let is_one = |word: &String| word.contains(KEY) || word.contains(DATA);
+        self.commands.iter().any(|command| match &command.words {
+            Words::Typed(words) => words.iter().any(is_one),
+            Words::Literal(_) => false,
+        })
+    }
+
     /// The different commands.
     pub(super) fn commands(&self) -> &[FileCommand] {
         &self.commands
@@ -358,6 +367,18 @@ mod tests {
         let times: Vec<_> = file.lines().map(|line| line.at_ns).collect();
         assert_eq!(times, [Some(250_000_000), None]);
         assert_eq!(file.names(), ["set"]);
+    }
+
+    #[test]
+    fn only_typed_words_have_places_for_keys_and_values() {
+        for (text, has_placeholders) in [
+            ("GET a\nGET x__key__\n", true),
+            ("LPUSH a __data__\n", true),
+            ("GET a\n", false),
+            ("{\"command\":[\"GET\",\"__key__\"]}\n", false),
+        ] {
+            assert_eq!(file(text).has_placeholders(), has_placeholders, "{text}");
+        }
     }
 
     #[test]

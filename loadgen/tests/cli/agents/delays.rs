@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::dial_in::Site;
+use super::dial_in::{Site, agent_of};
 use super::relay::{self, Delays};
 use super::ssh::load_with_script;
 use super::{agents_in, codes};
@@ -19,7 +19,7 @@ const PLAN: &[u8] = b"{\"plan\"";
 /// passes between them takes these times, each way, and at most so much more. In the second one it
 /// takes no time.
 fn two_runs(to_agent_ms: u64, to_coordinator_ms: u64, jitter_ms: u64) -> Finished {
-    let site = Site::new();
+    let site = Site::new("tcp");
     let runs = Arc::new(AtomicU32::new(0));
     let in_run = |ms: u64| {
         let runs = Arc::clone(&runs);
@@ -39,7 +39,7 @@ fn two_runs(to_agent_ms: u64, to_coordinator_ms: u64, jitter_ms: u64) -> Finishe
     let delays = Delays { there: in_run(to_coordinator_ms), back: in_run(to_agent_ms) };
     let relay = relay::start(&site.address, delays);
     let coordinator = site.coordinator(1, "--rate=500 --arrival=constant --runs=2");
-    let agent = site.agent_of(&relay, &site.token, "");
+    let agent = agent_of(&relay, &site.token, "");
     let finished = wait(coordinator);
     assert_eq!(wait(agent).code, Some(0));
     finished

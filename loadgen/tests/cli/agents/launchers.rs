@@ -12,7 +12,7 @@ use crate::program::*;
 /// is the variable in which the launcher passes the rank.
 #[track_caller]
 fn expect_ranks_of_launcher(mut launcher: Command, rank: &str) {
-    let site = Site::new();
+    let site = Site::new("tcp");
     let flags = "--rate=500 --arrival=constant --agents-timeout=10s";
     let coordinator = site.coordinator(3, flags);
     let folder = test_needs::folder();

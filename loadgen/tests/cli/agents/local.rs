@@ -113,8 +113,8 @@ fn the_coordinator_starts_the_server_and_watches_it() {
 fn what_agents_cannot_do_is_refused() {
     for (flags, said) in [
         ("127.0.0.1:1 -c 3 --agents local:4", "4 agents for 3 connections"),
-        ("127.0.0.1:1 --agents three", "write local:N, ssh://HOST,HOST or tcp://ADDR:PORT"),
-        ("127.0.0.1:1 --agents tcp://127.0.0.1:0", "needs --expect N"),
+        ("127.0.0.1:1 --agents three", "write local:N, ssh://HOST,HOST, tls://ADDR:PORT or tcp:"),
+        ("127.0.0.1:1 --agents tcp://127.0.0.1:0", "need --expect N"),
         ("127.0.0.1:1 --agents local:2 --expect 2", "--expect has no effect without"),
         ("redis://127.0.0.1:1 --agents local:2 --mix get:1,set:1", "add --verify none"),
     ] {
@@ -166,7 +166,7 @@ fn a_coordinator_that_is_killed_ends_its_agents() {
 }
 
 #[test]
-fn an_agent_says_hello_on_its_standard_output_and_nothing_else_and_ends_with_its_input() {
+fn an_agent_says_hello_on_its_standard_output_and_nothing_else_until_the_coordinator_ends_it() {
     let mut child = command(&["agent"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -180,11 +180,20 @@ fn an_agent_says_hello_on_its_standard_output_and_nothing_else_and_ends_with_its
     stdout.read_line(&mut line).unwrap();
     let pong: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(pong["pong"]["sent_ns"], 7);
-    drop(stdin);
+    writeln!(stdin, "\"end\"").unwrap();
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     let finished = wait(child);
     assert_eq!((finished.code, &*finished.stderr, &*rest), (Some(0), "", ""));
+}
+
+#[test]
+fn an_agent_whose_coordinator_goes_without_a_word_says_so_and_has_failed() {
+    let mut child = command(&["agent"]).stdin(Stdio::piped()).spawn().unwrap();
+    drop(child.stdin.take());
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.stderr, "loadgen: the coordinator has gone: its stream has ended\n");
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn runs_after_one_that_lost_an_agent_waited_for_it() {
     send_signal(agents_of(&child)[1], "KILL");
     let finished = wait(child);
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    let expected = "run 2 of 3: agent local 1 was lost in the run before; start all agents again";
+    let expected = "run 2 of 3: agent local 1 was lost: its stream has ended; the others are not";
     assert!(finished.stderr.contains(expected), "{finished:?}");
     let record = finished.json();
     assert_eq!(record["runs"].as_array().unwrap().len(), 1);

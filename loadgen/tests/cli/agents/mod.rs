@@ -1,8 +1,10 @@
 //! Several processes as one loader.
 
+mod commands;
 mod delays;
 mod dial_in;
 mod drift;
+mod imposters;
 mod launchers;
 mod local;
 mod lost;

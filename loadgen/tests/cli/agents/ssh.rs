@@ -1,30 +1,39 @@
 //! Agents that the coordinator starts with ssh. A script takes the place of ssh.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::{agents_in, file};
 use crate::program::*;
 use crate::servers::Server;
 
-/// A run with this script in place of ssh, and the program that is tested on the other side.
-pub(super) fn load_with_script(server: &Server, script: &str, flags: &str) -> (Finished, String) {
-    let folder = test_needs::folder();
-    let log = folder.path().join("log");
-    let text = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {}\n{script}\n", log.display());
-    let ssh = file(folder.path(), "ssh", &text);
+/// A script in place of ssh, which adds its arguments to `log` first.
+pub(super) fn script(folder: &Path, text: &str) -> String {
+    let log = folder.join("log");
+    let text = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {}\n{text}\n", log.display());
+    let ssh = file(folder, "ssh", &text);
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    ssh
+}
+
+/// Runs the last argument, which is the command line for the other side.
+pub(super) const OTHER_SIDE: &str = "for last; do :; done; exec sh -c \"$last\"";
+
+/// A run with this script in place of ssh, and the program that is tested on the other side.
+pub(super) fn load_with_script(server: &Server, text: &str, flags: &str) -> (Finished, String) {
+    let folder = test_needs::folder();
+    let ssh = script(folder.path(), text);
     let program = env!("CARGO_BIN_EXE_loadgen");
     let flags = format!("{flags} --agents-ssh {ssh} --agents-program {program}");
     let finished = load(server, &flags);
-    (finished, std::fs::read_to_string(log).unwrap_or_default())
+    let log = std::fs::read_to_string(folder.path().join("log"));
+    (finished, log.unwrap_or_default())
 }
 
 #[test]
 fn hosts_are_logged_in_to_and_each_runs_an_agent() {
-    // The last argument is the command line for the other side.
-    let script = "for last; do :; done; exec sh -c \"$last\"";
     let flags = "-c 6 --rate 500 --agents ssh://one,me@two:2222,three";
-    let (finished, log) = load_with_script(&Server::echo(), script, flags);
+    let (finished, log) = load_with_script(&Server::echo(), OTHER_SIDE, flags);
     expect_no_errors(&finished);
     let record = finished.json();
     let names: Vec<&str> =
@@ -56,18 +65,20 @@ fn an_agent_that_dies_before_its_hello_is_named() {
 fn another_version_is_refused_with_both_versions() {
     let hello = r#"echo '{"hello":{"version":"0.0.1"}}'; cat > /dev/null"#;
     let (finished, _) = load_with_script(&Server::echo(), hello, "-q -c 2 --agents ssh://one");
-    let said = format!("it is loadgen 0.0.1, and this is loadgen {}", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    let said = format!("it is loadgen 0.0.1, and the coordinator is loadgen {version}");
     expect_one_line(&finished, 1, &said);
 }
 
 #[test]
-fn what_a_login_script_prints_is_quoted() {
+fn what_a_login_script_prints_is_quoted_with_the_remedy() {
     let (finished, _) = load_with_script(
         &Server::echo(),
         "echo 'Welcome to one'; cat > /dev/null",
         "-q -c 2 --agents ssh://one",
     );
     expect_one_line(&finished, 1, "'Welcome to one' is no message of loadgen");
+    assert!(finished.stderr.contains("must print nothing unless the shell is interactive"));
 }
 
 #[test]
