@@ -79,6 +79,15 @@ impl Drop for Cluster {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
+        // What slurmd starts for a job outlives it, and would report to slurmctld for minutes.
+        let place = self.folder.path().display().to_string();
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let name = process.file_name().to_string_lossy().into_owned();
+            if String::from_utf8_lossy(&environment).contains(&place) {
+                let _ = Command::new("kill").args(["-KILL", &name]).status();
+            }
+        }
     }
 }
 
