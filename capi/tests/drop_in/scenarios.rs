@@ -5,18 +5,18 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::library::{CRATE, Library, compile, printed};
-use test_needs::{Need, missing};
+use test_needs::{Need, missing, program};
 
 /// Runs a program of `tests/c` with both libraries, with these environment variables.
 fn compare(source: &str, environment: &[(&str, &str)]) {
-    if missing(Need::Libevent) {
+    if missing(Need::Libevent) || (source.ends_with(".cpp") && program("c++").is_none()) {
         return;
     }
     let ours = Library::new();
-    let program = compile(source, ours.folder());
+    let compiled = compile(source, ours.folder());
     let run = |folder: Option<&Path>| {
         let mut command = Command::new("timeout");
-        command.arg("60").arg(&program).envs(environment.iter().copied());
+        command.arg("60").arg(&compiled).envs(environment.iter().copied());
         if let Some(folder) = folder {
             command.env("LD_LIBRARY_PATH", folder);
         }

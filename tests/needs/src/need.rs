@@ -62,9 +62,10 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 27] = [
+const PROGRAMS: [&str; 28] = [
     "apache2",
     "bash",
+    "c++",
     "caddy",
     "cc",
     "chromium",
