@@ -31,6 +31,7 @@ QUICK = ("main/..", "signal/..", "et/..", "finalize/..", "thread/..", "evbuffer/
 RUN_TIMEOUT_S = 500
 FAILED = re.compile(r"^\s*\[(\S+) FAILED\]", re.MULTILINE)
 BEGIN = re.compile(r"^(\w+)/(\w+): ", re.MULTILINE)
+ENDED = re.compile(r"^(?:\d+/)?(\d+) (?:TESTS FAILED|tests ok)", re.MULTILINE)
 ATTEMPTS = 3
 
 
@@ -106,11 +107,11 @@ def run(folder, program, tests, environment, front):
                               errors="replace", timeout=RUN_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise Failure(f"regress did not end within {RUN_TIMEOUT_S} s") from error
-    ran = {f"{group}/{test}" for group, test in BEGIN.findall(done.stdout)}
-    if not ran:
-        raise Failure(f"regress ran no test:\n{(done.stdout + done.stderr)[-2000:]}")
-    by_name = {name.split("/", 1)[1]: name for name in ran}
-    return {by_name.get(name, name) for name in FAILED.findall(done.stdout)}, len(ran)
+    ended = ENDED.search(done.stdout)
+    if ended is None:
+        raise Failure(f"regress did not come to its end:\n{(done.stdout + done.stderr)[-2000:]}")
+    by_name = {test: f"{group}/{test}" for group, test in BEGIN.findall(done.stdout)}
+    return {by_name[name] for name in FAILED.findall(done.stdout)}, int(ended[1])
 
 
 def compare(folder, program, library, backend, tests):
