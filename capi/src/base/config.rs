@@ -131,6 +131,7 @@ impl Base {
             owner: None,
             current: None,
             calls: 0,
+            repetitions: 0,
             waiters: 0,
             common: Vec::new(),
             max_before: EventCounts::default(),

@@ -56,7 +56,7 @@ impl Base {
     fn next_call(&self, turns: &mut Turns) -> Option<Call> {
         let mut state = self.lock();
         if turns.made.is_some() {
-            if state.current.is_some() && !state.is_freed && state.base.calls_again() {
+            if state.calls_again() {
                 return turns.made;
             }
             self.end_call(&mut state, turns);
@@ -131,6 +131,13 @@ fn next_of_pass(state: &mut State, run: &mut Run) -> Option<Call> {
 }
 
 impl State {
+    /// Whether to make the last call again, because a signal was delivered several times.
+    fn calls_again(&mut self) -> bool {
+        let is_due = self.repetitions > 0 && !self.is_freed && !self.registry().got_break();
+        self.repetitions = if is_due { self.repetitions - 1 } else { 0 };
+        is_due
+    }
+
     /// Copies what the call of a callback needs, and gives its slot back unless it stays pending.
     fn settle(&mut self, callback: CallbackPtr, call: &steps::Call<()>) -> Option<Call> {
         let fired = call.fired();
@@ -148,6 +155,11 @@ impl State {
             // libevent's event would stay pending and never fire.
             log::warn(&format!("event_add: {why}"));
         }
+        // Giving the slot back would end them.
+        let mut repetitions = 0;
+        while self.base.calls_again() {
+            repetitions += 1;
+        }
         let persists = callback.closure() == Closure::Persist
             || (callback.closure() == Closure::Signal
                 && callback
@@ -161,6 +173,7 @@ impl State {
             callback.remove_flags(ListFlags::STATE);
         }
         self.calls += 1;
+        self.repetitions = repetitions;
         if let Some(finalizer_or_deferred) = Call::of_callback(callback) {
             if callback.closure() == Closure::Deferred {
                 self.current = Some(callback);

@@ -220,8 +220,7 @@ impl State {
     /// Ends the repeated calls of the callback that runs, if it is this one.
     fn stop_repetition(&mut self, callback: CallbackPtr) {
         if self.current == Some(callback) {
-            // At most as many as a signal was delivered.
-            while self.base.calls_again() {}
+            self.repetitions = 0;
         }
     }
 }

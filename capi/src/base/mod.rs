@@ -47,6 +47,8 @@ struct State {
     current: Option<CallbackPtr>,
     /// How many callbacks ran so far: distinguishes two calls of one callback.
     calls: u64,
+    /// How many more calls of it are due, because a signal was delivered several times.
+    repetitions: u32,
     /// How many threads wait for the end of the current callback.
     waiters: u32,
     /// Common timeouts by number, each with the value that the program has a pointer to.

@@ -49,6 +49,12 @@ static void activate_urgent(evutil_socket_t fd, short what, void *arg)
 	event_active(first, EV_READ, 1);
 }
 
+static void say_number(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)arg;
+	printf("reasons: %#x\n", what);
+}
+
 static void quiet(int severity, const char *message)
 {
 	printf("severity %d: %s\n", severity, message);
@@ -172,6 +178,10 @@ static void reasons(void)
 	report(event_base_dispatch(base));
 	event_active(first, EV_READ, 1);
 	event_del(first);
+	report(event_base_dispatch(base));
+	event_free(first);
+	first = event_new(base, -1, 0, say_number, NULL);
+	event_active(first, EV_READ | EV_ET | 0x200, 1);
 	report(event_base_dispatch(base));
 	event_active(first, EV_SIGNAL, 0);
 	report(event_base_dispatch(base));

@@ -51,6 +51,10 @@ int main(void)
 	event_active(&ev, EV_SIGNAL, 3);
 	event_base_loop(base, EVLOOP_ONCE);
 	event_del(&ev);
+	event_assign(&ev, base, SIGUSR2, EV_SIGNAL, count, "not persistent");
+	event_add(&ev, NULL);
+	event_active(&ev, EV_SIGNAL, 3);
+	event_base_loop(base, EVLOOP_ONCE);
 	SCENARIO("a signal's event that deletes itself is not called again");
 	event_assign(&ev, base, SIGUSR2, EV_SIGNAL | EV_PERSIST, delete_self, &ev);
 	event_add(&ev, NULL);
