@@ -155,8 +155,8 @@ pub(crate) fn measure(
     Ok(Measured { measurement, failure })
 }
 
-/// As [`measure`], without an observer; nothing if it was interrupted. One that has lost an agent is
-/// an error: it was not the requested load, and the same command can make it again.
+/// As [`measure`], without an observer; nothing if it was interrupted. One that has lost an agent
+/// is an error: it was not the requested load, and the same command can make it again.
 pub(crate) fn measure_whole(
     options: &Options,
     loader: &mut Loader,

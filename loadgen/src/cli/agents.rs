@@ -260,7 +260,8 @@ mod tests {
             "run https://h/x?a=b --rate 10,20@1s --warmup 3ms --duration 1m1ms --tls-insecure",
             "run unix:/a/b.sock --connect-per-request --source 127.0.0.2,127.0.0.5-127.0.0.7 \
              --source 127.0.0.9 --pin 0",
-            "run redis://h --mix get:1 --verify none --preload --authenticate 'a b' --size 90:1,80:2",
+            "run redis://h --mix get:1 --verify none --preload --authenticate 'a b' \
+             --size 90:1,80:2",
             "search --slo 'p99<1ms' --from 5 --to 9 --confirm 2 --max-time 1h -c7 --seed 4 --quiet",
             "sweep --var size=1,2 --runs 2 --out x --server-cmd 's {addr}' --size 7 --force",
             "ab --a old --b-target http://h:2/y --metric p50 --json - --no-progress \

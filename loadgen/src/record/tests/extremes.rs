@@ -221,7 +221,8 @@ fn minimal_value() -> Value {
         "schema": SCHEMA,
         "args": {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
-            "connections": 64, "threads": 1, "agents": null, "pipeline": 1, "protocol": "raw", "size": "64",
+            "connections": 64, "threads": 1, "agents": null, "pipeline": 1,
+            "protocol": "raw", "size": "64",
             "tls": null, "http_path": null, "ws_text": false, "expect_status": null,
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],

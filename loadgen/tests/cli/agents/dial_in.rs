@@ -133,7 +133,7 @@ fn an_agent_that_speaks_another_scheme_is_refused_with_the_right_one() {
 }
 
 #[test]
-fn an_agent_that_comes_too_late_hears_why() {
+fn an_agent_that_comes_too_late_receives_the_reason() {
     let site = Site::new("tls");
     let coordinator = site.coordinator(1, "--duration=30s");
     let agent = site.agent(&site.token, "");

@@ -73,7 +73,7 @@ fn accept_tls(socket: TcpStream) -> impl Read + Write {
     StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), socket)
 }
 
-/// A TLS stream to a coordinator, whoever it is.
+/// A TLS stream to a coordinator, whose certificate is not verified.
 fn connect_tls(address: &str) -> impl Read + Write {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
