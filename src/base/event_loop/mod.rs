@@ -9,6 +9,8 @@ use super::registry::Registry;
 use super::registry::remote::{Remote, run_jobs};
 use super::setup::config::Config;
 use super::setup::selection::{self, Selected};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::event::EventSpec;
 use steps::Run;
