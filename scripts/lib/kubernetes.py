@@ -114,10 +114,11 @@ def check_loader(documents):
         raise Failure("the Service of the loader does not select the coordinator")
     port, = service["spec"]["ports"]
     container, agent = pod["spec"]["containers"][0], agents["spec"]["template"]["spec"]["containers"][0]
-    address = f"{service['metadata']['name']}:{port['port']}"
+    scheme, _, listens = option(container["args"], "--agents").partition("://")
+    listens = listens.rpartition(":")[2]
+    address = f"{scheme}://{service['metadata']['name']}:{port['port']}"
     if option(agent["args"], "--connect") != address:
-        raise Failure(f"the agents connect to {option(agent['args'], '--connect')}, and the Service is {address}")
-    listens = option(container["args"], "--agents").rpartition(":")[2]
+        raise Failure(f"the agents connect to {option(agent['args'], '--connect')}, and the coordinator is {address}")
     ports = {one["name"]: str(one["containerPort"]) for one in container["ports"]}
     if {str(port["port"]), ports[port["targetPort"]]} != {listens}:
         raise Failure(f"the coordinator listens on port {listens}, and its Service and its pod have others")
