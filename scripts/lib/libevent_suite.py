@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import child
 import cli
@@ -11,9 +12,7 @@ from child import Failure, run_main
 from programs import ROOT, require
 
 SCRIPT = "scripts/libevent_suite.sh"
-SOURCES = """deb-src http://deb.debian.org/debian bookworm main
-deb-src http://deb.debian.org/debian-security bookworm-security main
-"""
+APT = Path("/etc/apt")
 # By the order of these files' times, make has to make none of them again.
 GENERATED = (("aclocal.m4",), ("configure", "config.h.in"), ("Makefile.in",))
 BACKENDS = {
@@ -54,6 +53,15 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def add_sources(folder):
+    """Copy the machine's sources of packages into `folder`, so that they also have source packages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (APT / "sources.list", *APT.glob("sources.list.d/*.list"), *APT.glob("sources.list.d/*.sources")):
+        if path.is_file():
+            text = re.sub(r"^deb ", "deb-src ", path.read_text(), flags=re.MULTILINE)
+            (folder / path.name).write_text(re.sub(r"^Types: deb$", "Types: deb-src", text, flags=re.MULTILINE))
+
+
 def fetch(folder):
     """Unpack Debian's source package of libevent below `folder`; its folder. Uses sources of apt of its own."""
     unpacked = folder / "libevent"
@@ -62,9 +70,9 @@ def fetch(folder):
     state = folder / "apt"
     for part in ("lists/partial", "cache/archives/partial"):
         (state / part).mkdir(parents=True, exist_ok=True)
-    (state / "sources.list").write_text(SOURCES)
-    apt = ["apt-get", "--quiet", "-o", f"Dir::Etc::sourcelist={state}/sources.list", "-o",
-           "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::State::lists={state}/lists", "-o",
+    add_sources(state / "sources.list.d")
+    apt = ["apt-get", "--quiet", "-o", "Dir::Etc::sourcelist=/dev/null", "-o",
+           f"Dir::Etc::sourceparts={state}/sources.list.d", "-o", f"Dir::State::lists={state}/lists", "-o",
            f"Dir::Cache={state}/cache"]
     child.run([*apt, "update"], "apt-get update")
     in_folder(folder, [*apt, "source", "--download-only", "libevent"], "apt-get source libevent")
