@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, version};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, version};
 
+use super::accept_any::AcceptAny;
 use super::connector::Connector;
 use super::files;
 use super::settings::{MinVersion, TlsSettings};
@@ -40,7 +39,7 @@ impl TlsClient {
         let builder = if settings.is_verified {
             builder.with_root_certificates(files::trusted(settings.ca.as_deref())?)
         } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny::new(provider)))
         };
         let mut config = match &settings.identity {
             None => builder.with_no_client_auth(),
@@ -70,44 +69,5 @@ impl TlsClient {
         let share = self.settings.resumption.share();
         let name = self.settings.server_name.clone();
         Connector::new(&self.config, name, share, connection, seed)
-    }
-}
-
-/// Accepts every certificate and every signature: `--tls-insecure`.
-#[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! settings      what the flags ask for
 //! files         the files that they name: trusted certificates, the client's certificate and key
+//! accept_any    a verifier that accepts every certificate
 //! client        both together, ready for use; one for all connections
 //! connector     begins the handshakes of one connection, and has its sessions
 //!   sessions      what its handshakes may resume
@@ -14,6 +15,7 @@
 //!
 //! The protocol and its cryptography are those of rustls and ring. Nothing here knows schedules.
 
+mod accept_any;
 mod client;
 mod connector;
 mod failure;
@@ -24,6 +26,7 @@ mod settings;
 mod stream;
 mod transport;
 
+pub(crate) use self::accept_any::AcceptAny;
 pub(crate) use self::client::TlsClient;
 pub(crate) use self::connector::Connector;
 pub(crate) use self::failure::{FailureCause, HandshakeFailure};
