@@ -97,7 +97,9 @@ impl<C> Embedded<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] if the backend cannot be asked. The base stays usable.
+    /// [`Error::Os`] if the backend cannot be asked. The base stays usable. A lack of memory is no
+    /// error, as in [`EventBase::run`]. But the turn does not pause, because a pause would hold the
+    /// other loop: the descriptor stays readable, and the next turn asks again.
     pub fn turn(&mut self, cx: &mut C) -> Result<Turn> {
         let ended = self.base.turn(cx, &mut self.run);
         // The other loop's code runs now, and takes time.
