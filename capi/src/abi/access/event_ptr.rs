@@ -126,9 +126,10 @@ impl EventPtr {
     /// Then its base is not needed to delete it: programs do that after they freed the base, too.
     #[inline]
     pub(crate) fn is_certainly_idle(self) -> bool {
-        self.callback().slot().is_none()
+        // With threads, only the base's lock permits to read the slot.
+        thread_id::current().is_none()
+            && self.callback().slot().is_none()
             && !self.events().contains(EventFlags::SIGNAL)
-            && thread_id::current().is_none()
             && !debug::MODE.is_on()
     }
 
