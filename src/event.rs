@@ -164,6 +164,7 @@ impl PackedSource {
     /// Beyond this no signal can have a number.
     const SIGNALS: i32 = 1 << 16;
 
+    #[inline]
     pub(crate) fn pack(source: Source) -> Self {
         match source {
             Source::Fd(fd) => Self(fd.max(-1)),
@@ -174,10 +175,16 @@ impl PackedSource {
     }
 
     #[inline]
+    pub(crate) fn is_timer(self) -> bool {
+        self.0 == Self::TIMER
+    }
+
+    #[inline]
     pub(crate) fn is_signal(self) -> bool {
         self.0 < -1 && self.0 != Self::TIMER
     }
 
+    #[inline]
     pub(crate) fn unpack(self) -> Source {
         match self.0 {
             Self::TIMER => Source::Timer,
@@ -194,6 +201,7 @@ impl fmt::Debug for PackedSource {
 }
 
 impl EventSpec {
+    #[inline]
     fn new(source: Source, interest: Interest) -> Self {
         Self {
             source,
@@ -208,11 +216,13 @@ impl EventSpec {
     /// An event that waits for `interest` on a descriptor (libevent: `event_new` with
     /// `EV_READ`/`EV_WRITE`/`EV_CLOSED`). The owner keeps the descriptor open while the event is
     /// pending.
+    #[inline]
     pub fn io(fd: &impl AsRawFd, interest: Interest) -> Self {
         Self::new(Source::Fd(fd.as_raw_fd()), interest)
     }
 
     /// An event that has only a timeout, given when it is added (libevent: `evtimer_new`).
+    #[inline]
     pub fn timer() -> Self {
         Self::new(Source::Timer, Interest::empty())
     }
@@ -226,6 +236,7 @@ impl EventSpec {
     /// afterwards.
     ///
     /// A persistent event's timeout is not re-armed when its signal fires it, as in libevent.
+    #[inline]
     pub fn signal(number: i32) -> Self {
         Self::new(Source::Signal(number), Interest::empty())
     }
@@ -239,6 +250,7 @@ impl EventSpec {
 
     /// Keeps the event pending after it fires (libevent: `EV_PERSIST`). A timeout given to `add`
     /// becomes an interval, which the base re-arms before each call.
+    #[inline]
     pub fn persist(mut self) -> Self {
         self.persist = true;
         self
@@ -246,12 +258,14 @@ impl EventSpec {
 
     /// Reports changes of readiness instead of its level (libevent: `EV_ET`). All events of one
     /// descriptor must agree; mixing is an error when the second one is added.
+    #[inline]
     pub fn edge(mut self) -> Self {
         self.edge = true;
         self
     }
 
     /// Sets the token that [`Fired::token`] carries.
+    #[inline]
     pub fn token(mut self, token: Token) -> Self {
         self.token = token;
         self

@@ -43,10 +43,15 @@ impl EpollBackend {
         if filled < self.events.len() {
             return Reported::All;
         }
+        self.grow(filled);
+        Reported::Part
+    }
+
+    #[cold]
+    fn grow(&mut self, filled: usize) {
         if filled < EVENTS_MAX {
             self.events.resize(filled * 2, EpollEvent::EMPTY);
         }
-        Reported::Part
     }
 
     /// Applies all changes through the ring; false if there is none or it failed. The caller may
@@ -139,6 +144,7 @@ impl Backend for EpollBackend {
         }
     }
 
+    #[inline(always)] // into `apply_and_wait`
     fn wait(
         &mut self,
         timeout: Option<Duration>,

@@ -253,6 +253,9 @@ pub(crate) trait Backend: Send {
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
     ) -> io::Result<Reported> {
+        if changes.is_empty() {
+            return self.wait(timeout, ready);
+        }
         let before = refused.len();
         self.apply(changes, refused);
         let timeout = if refused.len() > before { Some(Duration::ZERO) } else { timeout };

@@ -69,7 +69,7 @@ pub struct Wait {
     backend: Box<dyn Backend>,
     changes: Vec<Change>,
     /// How long to sleep before the wait, because waits fail.
-    pause: Duration,
+    pause: Option<Duration>,
     timeout: Option<Duration>,
     /// How it ended.
     pub(super) result: io::Result<Reported>,
@@ -83,7 +83,7 @@ impl Wait {
         Box::new(Self {
             backend,
             changes: Vec::new(),
-            pause: Duration::ZERO,
+            pause: None,
             timeout: Some(Duration::ZERO),
             result: Ok(Reported::All),
             ready: Vec::new(),
@@ -95,8 +95,8 @@ impl Wait {
     /// base is notified.
     #[inline]
     pub fn run(&mut self) {
-        if !self.pause.is_zero() {
-            std::thread::sleep(std::mem::take(&mut self.pause));
+        if let Some(pause) = self.pause.take() {
+            std::thread::sleep(pause);
         }
         let Self { backend, changes, refused, timeout, ready, .. } = self;
         self.result = backend.apply_and_wait(changes, refused, *timeout, ready);
@@ -104,8 +104,9 @@ impl Wait {
 
     /// Sleeps before it waits, as long as it would wait at most.
     pub(super) fn pause_first(&mut self, pause: Duration) {
-        self.pause = self.timeout.map_or(pause, |timeout| timeout.min(pause));
-        self.timeout = self.timeout.map(|timeout| timeout - self.pause);
+        let pause = self.timeout.map_or(pause, |timeout| timeout.min(pause));
+        self.pause = Some(pause);
+        self.timeout = self.timeout.map(|timeout| timeout - pause);
     }
 
     /// Takes a change that the kernel refused.

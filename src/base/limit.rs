@@ -35,10 +35,13 @@ pub(super) struct Budget {
 
 impl DispatchLimit {
     /// The budget of a pass over `priority` that begins at the time `now_ns` returns.
+    #[inline]
     pub(super) fn budget(&self, priority: u8, now_ns: impl FnOnce() -> u64) -> Budget {
-        if priority < self.from_priority {
-            return Budget::UNLIMITED;
-        }
+        if priority < self.from_priority { Budget::UNLIMITED } else { self.limited(now_ns) }
+    }
+
+    #[cold]
+    fn limited(&self, now_ns: impl FnOnce() -> u64) -> Budget {
         let end_ns = |interval| now_ns().saturating_add(as_ns(interval));
         Budget {
             // At least one call, or the loop would spin.

@@ -24,8 +24,10 @@ pub(crate) fn coarse_tick_ns() -> u64 {
 }
 
 /// Nanoseconds of a duration, saturated at `u64::MAX` (five centuries).
+#[inline]
 pub(crate) fn as_ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    let whole_ns = duration.as_secs().saturating_mul(1_000_000_000);
+    whole_ns.saturating_add(duration.subsec_nanos().into())
 }
 
 fn read_ns(clock: libc::clockid_t) -> u64 {

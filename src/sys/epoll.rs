@@ -100,31 +100,35 @@ impl Epoll {
     ///
     /// The timeout is in nanoseconds where the kernel has `epoll_pwait2(2)` (5.11), otherwise it is
     /// rounded up to milliseconds. Returns how many entries were filled.
+    #[inline]
     pub(crate) fn wait(
         &self,
         events: &mut [EpollEvent],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
-        static HAS_PWAIT2: AtomicBool = AtomicBool::new(true);
         match timeout {
             None => self.wait_ms(events, -1),
             Some(Duration::ZERO) => self.wait_ms(events, 0),
-            Some(timeout) if HAS_PWAIT2.load(Ordering::Relaxed) => {
-                match self.wait_ns(events, timeout) {
-                    // Older container sandboxes return EPERM for calls that they do not know.
-                    Err(error)
-                        if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) =>
-                    {
-                        HAS_PWAIT2.store(false, Ordering::Relaxed);
-                        self.wait_ms(events, round_up_to_ms(timeout))
-                    }
-                    result => result,
-                }
-            }
-            Some(timeout) => self.wait_ms(events, round_up_to_ms(timeout)),
+            Some(timeout) => self.wait_at_most(events, timeout),
         }
     }
 
+    #[inline(never)]
+    fn wait_at_most(&self, events: &mut [EpollEvent], timeout: Duration) -> io::Result<usize> {
+        static HAS_PWAIT2: AtomicBool = AtomicBool::new(true);
+        if HAS_PWAIT2.load(Ordering::Relaxed) {
+            match self.wait_ns(events, timeout) {
+                // Older container sandboxes return EPERM for calls that they do not know.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    HAS_PWAIT2.store(false, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        self.wait_ms(events, round_up_to_ms(timeout))
+    }
+
+    #[inline]
     fn wait_ms(&self, events: &mut [EpollEvent], timeout_ms: i32) -> io::Result<usize> {
         let array = events.as_mut_ptr().cast();
         let length = i32::try_from(events.len()).unwrap_or(i32::MAX);

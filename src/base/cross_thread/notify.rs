@@ -92,6 +92,7 @@ impl Notifier {
     }
 
     /// Whether a request is pending; a plain load.
+    #[inline]
     pub(in crate::base) fn has_requests(&self) -> bool {
         self.inner.requests.load(Ordering::Relaxed) != 0
     }

@@ -36,11 +36,13 @@ impl WakeWord {
     /// Loop, before a wait that may block: whether it may block, because no producer has published
     /// since [`wake_up`](Self::wake_up).
     #[must_use = "a loop that was notified must not block"]
+    #[inline]
     pub(crate) fn fall_asleep(&self) -> bool {
         self.0.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Loop, after every wait and before it reads what was published: whether it was notified.
+    #[inline]
     pub(crate) fn wake_up(&self) -> bool {
         // If the word is AWAKE, no producer has changed it since the loop wrote it. A busy turn
         // then saves a locked instruction.

@@ -85,6 +85,7 @@
 //!   this base. Without it the base has no backend, and `begin_wait` panics.
 //! - Watchers are not called.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use super::{EventBase, LoopEnd, LoopFlags};
@@ -325,22 +326,57 @@ impl<C> EventBase<C> {
     /// Does with the base's events what a handler may do, from any thread that holds the lock. If
     /// the backend is lent and the loop must know of it, ends the wait.
     pub fn act<R>(&mut self, action: impl FnOnce(&mut Registry<C>) -> R) -> R {
-        let registry = &mut self.registry;
-        if !registry.kernel.is_lent() {
-            return action(registry);
-        }
-        let (was_idle, next_ns) = (registry.has_nothing_to_do(), registry.next_deadline_ns());
-        let result = action(registry);
-        let must_know = registry.kernel.has_changes()
-            || registry.has_active()
-            || registry.control.should_stop()
-            || registry.next_deadline_ns() < next_ns
-            || (registry.has_nothing_to_do() && !was_idle);
-        if must_know {
-            registry.notifier.notify();
-        }
-        result
+        action(&mut self.acting())
     }
+
+    /// The same, for actions until the result is dropped.
+    #[inline]
+    pub fn acting(&mut self) -> Acting<'_, C> {
+        let registry = &mut self.registry;
+        let before = registry.kernel.is_lent().then(|| registry.outlook());
+        Acting { registry, before }
+    }
+}
+
+/// A base's registry, for [`EventBase::acting`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Acting<'a, C> {
+    registry: &'a mut Registry<C>,
+    /// While the backend is lent.
+    before: Option<Outlook>,
+}
+
+impl<C> Deref for Acting<'_, C> {
+    type Target = Registry<C>;
+
+    #[inline]
+    fn deref(&self) -> &Registry<C> {
+        self.registry
+    }
+}
+
+impl<C> DerefMut for Acting<'_, C> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Registry<C> {
+        self.registry
+    }
+}
+
+impl<C> Drop for Acting<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.registry.notify_of_change(before);
+        }
+    }
+}
+
+/// What a wait that began was to wait for.
+#[derive(Debug)]
+struct Outlook {
+    is_idle: bool,
+    next_ns: u64,
 }
 
 /// Slots that last as long as their events are pending or active.
@@ -349,6 +385,7 @@ impl<C> Registry<C> {
     /// Ends an event as [`free`](Self::free), whose owner goes on with its descriptor and will
     /// create another event for it. What is known of the descriptor stays known: that a report has
     /// disarmed it, and whether it stays open.
+    #[inline(always)]
     pub fn give_back(&mut self, id: EventId) {
         if let Some(index) = self.events.slots.index_of(id) {
             self.control.note_deleted(id);
@@ -364,6 +401,25 @@ impl<C> Registry<C> {
     /// the call of another thread has taken effect when it returns.)
     pub(super) fn has_nothing_to_do(&self) -> bool {
         self.events.counts.is_idle() && self.jobs.is_empty()
+    }
+
+    #[cold]
+    fn outlook(&mut self) -> Outlook {
+        Outlook { is_idle: self.has_nothing_to_do(), next_ns: self.next_deadline_ns() }
+    }
+
+    /// Ends the wait that has the backend, if the loop must know of what was done since `before`.
+    #[cold]
+    fn notify_of_change(&mut self, before: Outlook) {
+        let now = self.outlook();
+        let must_know = self.kernel.has_changes()
+            || self.has_active()
+            || self.control.should_stop()
+            || now.next_ns < before.next_ns
+            || (now.is_idle && !before.is_idle);
+        if must_know {
+            self.notifier.notify();
+        }
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
@@ -393,20 +449,28 @@ impl<C> Registry<C> {
     /// The turn's time is read before the kernel is asked, so no timeout counts that passed later.
     #[inline]
     fn complete(&mut self, wait: &mut Wait) {
-        for asked in 0..ASKS_MAX {
-            let overdue = self.timers.overdue(&mut self.events.slots);
-            let is_incomplete = match &wait.result {
-                Ok(Reported::All) => asked == 0 && overdue.is_some_and(|overdue| overdue >= LATE),
-                Ok(Reported::Part) => overdue.is_some(),
-                Err(error) => asked == 0 && is_transient(error),
-            };
-            if !is_incomplete {
-                break;
-            }
-            self.kernel.fill(&mut self.events.fds, wait, Some(Duration::ZERO));
-            wait.run();
-            self.report_refusals_of(wait);
+        let mut asked = 0;
+        while asked < ASKS_MAX && self.is_incomplete(wait, asked) {
+            self.ask_again(wait);
+            asked += 1;
         }
+    }
+
+    #[inline]
+    fn is_incomplete(&mut self, wait: &Wait, asked: usize) -> bool {
+        let mut overdue = || self.timers.overdue(&mut self.events.slots);
+        match &wait.result {
+            Ok(Reported::All) => asked == 0 && overdue().is_some_and(|overdue| overdue >= LATE),
+            Ok(Reported::Part) => overdue().is_some(),
+            Err(error) => asked == 0 && is_transient(error),
+        }
+    }
+
+    #[cold]
+    fn ask_again(&mut self, wait: &mut Wait) {
+        self.kernel.fill(&mut self.events.fds, wait, Some(Duration::ZERO));
+        wait.run();
+        self.report_refusals_of(wait);
     }
 
     /// Makes the events active that a wait reported.
@@ -418,9 +482,10 @@ impl<C> Registry<C> {
         if !has_edges && ready.iter().any(|ready| ready.fd == self.notifier.fd()) {
             self.notifier.drain();
         }
-        for fd_ready in ready.drain(..) {
-            self.activate_reported(fd_ready);
+        for fd_ready in &*ready {
+            self.activate_reported(*fd_ready);
         }
+        ready.clear();
     }
 
     /// How long the next wait may last; `None` is for ever.

@@ -13,12 +13,14 @@ pub(in crate::base) struct ActiveQueues {
     /// By priority; lower numbers run earlier.
     queues: Vec<List<InQueue>>,
     later: List<InQueue>,
+    /// The number of events in all queues.
+    len: u32,
 }
 
 impl ActiveQueues {
     pub(in crate::base) fn new(priorities: u8) -> Self {
         let queues = (0..priorities.max(1)).map(|_| List::new()).collect();
-        Self { queues, later: List::new() }
+        Self { queues, later: List::new(), len: 0 }
     }
 
     /// How many priorities there are, at least one.
@@ -27,11 +29,13 @@ impl ActiveQueues {
     }
 
     /// Whether no event is due, now or in the next turn.
+    #[inline]
     pub(in crate::base) fn is_empty(&self) -> bool {
-        self.later.is_empty() && self.queues.iter().all(List::is_empty)
+        self.len == 0
     }
 
     /// The first priority from `from` on at which an event is due.
+    #[inline]
     pub(in crate::base) fn first_priority(&self, from: u8) -> Option<u8> {
         let at = self.queues.iter().skip(usize::from(from)).position(|queue| !queue.is_empty())?;
         Some(from + at as u8)
@@ -45,6 +49,7 @@ impl ActiveQueues {
     ) -> Option<u32> {
         // A handler may have changed the number of priorities.
         let index = self.queues.get_mut(usize::from(priority))?.pop_front(slots)?;
+        self.len -= 1;
         slots[index].state -= State::ACTIVE;
         Some(index)
     }
@@ -55,6 +60,7 @@ impl ActiveQueues {
         debug_assert!(!slot.is_active());
         slot.state |= State::ACTIVE;
         let priority = usize::from(slot.priority);
+        self.len += 1;
         self.queues[priority].push_back(slots, index);
     }
 
@@ -62,6 +68,7 @@ impl ActiveQueues {
     pub(in crate::base) fn push_later<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         debug_assert!(!slots[index].is_active());
         slots[index].state |= State::LATER;
+        self.len += 1;
         self.later.push_back(slots, index);
     }
 
@@ -69,9 +76,10 @@ impl ActiveQueues {
     pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         let (was_later, priority) = (slot.state.contains(State::LATER), slot.priority);
-        slot.state -= State::ACTIVE.union(State::LATER);
+        slot.state -= State::QUEUED;
         let queue =
             if was_later { &mut self.later } else { &mut self.queues[usize::from(priority)] };
+        self.len -= 1;
         queue.remove(slots, index);
     }
 
@@ -103,7 +111,9 @@ impl ActiveQueues {
         }
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(with(State::ACTIVE), queued, "an active event is in no queue");
-        assert_eq!(with(State::LATER), self.later.check(slots), "one for later is in no queue");
+        let later = self.later.check(slots);
+        assert_eq!(with(State::LATER), later, "one for later is in no queue");
+        assert_eq!(self.len as usize, queued + later, "the number of events is wrong");
     }
 }
 

@@ -50,6 +50,7 @@ impl<H> Events<H> {
     }
 
     /// Removes an active event from its queue, with all reasons.
+    #[inline(never)]
     pub(in crate::base) fn deactivate(&mut self, index: u32) {
         self.active.remove(&mut self.slots, index);
         let slot = &mut self.slots[index];
@@ -63,9 +64,8 @@ impl<H> Events<H> {
 
     /// Stores why an event could not be pending, instead of an older error.
     pub(in crate::base) fn put_refusal(&mut self, index: u32, error: Error) {
-        let id = self.slots[index].id(index);
-        self.refusals.retain(|(refused, _)| *refused != id);
-        self.refusals.push((id, error));
+        self.forget_refusal(index);
+        self.refusals.push((self.slots[index].id(index), error));
     }
 
     /// Takes the error of an event that could not be pending.
@@ -75,12 +75,18 @@ impl<H> Events<H> {
     }
 
     /// Vacates the slot of an event that is a member of nothing.
+    #[inline]
     pub(in crate::base) fn free(&mut self, index: u32) {
         if !self.refusals.is_empty() {
-            let id = self.slots[index].id(index);
-            self.refusals.retain(|(refused, _)| *refused != id);
+            self.forget_refusal(index);
         }
         self.slots.remove(index);
+    }
+
+    #[cold]
+    fn forget_refusal(&mut self, index: u32) {
+        let id = self.slots[index].id(index);
+        self.refusals.retain(|(refused, _)| *refused != id);
     }
 
     /// Panics unless all structures agree with each other.

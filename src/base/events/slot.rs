@@ -56,6 +56,13 @@ bitflags::bitflags! {
         const ACTIVE = 0x10;
         /// Becomes active at the next turn (libevent: `EVLIST_ACTIVE_LATER`).
         const LATER = 0x20;
+
+        /// Waits for its source, or its timeout runs.
+        const PENDING = Self::INSERTED.bits() | Self::TIMED.bits();
+        /// Its timeout runs.
+        const TIMED = Self::IN_HEAP.bits() | Self::IN_COMMON.bits();
+        /// In a queue, now or at the next turn.
+        const QUEUED = Self::ACTIVE.bits() | Self::LATER.bits();
     }
 }
 
@@ -79,6 +86,7 @@ impl IntervalWord {
     const COMMON: u64 = 1 << 63;
     const NUMBER_SHIFT: u32 = 32;
 
+    #[inline]
     fn pack(interval: Interval) -> Self {
         match interval {
             Interval::None => Self::NONE,
@@ -134,8 +142,33 @@ pub(in crate::base) struct Slot<H> {
 const _: () = assert!(size_of::<Slot<fn()>>() == 64, "a slot is one cache line");
 
 impl<H> Slot<H> {
+    #[inline]
+    fn new(contents: Contents<H>, generation: NonZeroU32) -> Self {
+        Self {
+            handler: contents.handler,
+            token: contents.token,
+            deadline_ns: 0,
+            interval: IntervalWord::NONE,
+            generation,
+            source: PackedSource::pack(contents.source),
+            timer_link: NONE,
+            of_source: Links::UNLINKED,
+            in_queue: Links::UNLINKED,
+            flags: contents.flags,
+            state: State::OCCUPIED,
+            ready: Ready::empty(),
+            priority: contents.priority,
+        }
+    }
+
     pub(in crate::base) fn source(&self) -> Source {
         self.source.unpack()
+    }
+
+    /// Whether it may wait for a descriptor or a signal.
+    #[inline]
+    pub(in crate::base) fn has_source(&self) -> bool {
+        !self.source.is_timer()
     }
 
     pub(in crate::base) fn interest(&self) -> Interest {
@@ -143,11 +176,11 @@ impl<H> Slot<H> {
     }
 
     pub(in crate::base) fn has_timer(&self) -> bool {
-        self.state.intersects(State::IN_HEAP.union(State::IN_COMMON))
+        self.state.intersects(State::TIMED)
     }
 
     pub(in crate::base) fn is_active(&self) -> bool {
-        self.state.intersects(State::ACTIVE.union(State::LATER))
+        self.state.intersects(State::QUEUED)
     }
 
     pub(in crate::base) fn is_internal(&self) -> bool {
@@ -176,6 +209,7 @@ impl<H> Slot<H> {
     }
 
     /// Only while it is in no list of a common timeout.
+    #[inline]
     pub(in crate::base) fn set_interval(&mut self, interval: Interval) {
         debug_assert!(!self.state.contains(State::IN_COMMON));
         self.interval = IntervalWord::pack(interval);
@@ -250,45 +284,30 @@ impl<H> SlotTable<H> {
     }
 
     /// Stores an event in the most recently vacated slot, which is likely to be cached.
+    #[inline]
     pub(in crate::base) fn insert(&mut self, contents: Contents<H>) -> EventId {
-        let generation = match self.slots.get(self.first_vacant as usize) {
-            Some(vacant) => vacant.generation,
-            None => NonZeroU32::MIN,
-        };
-        let slot = Slot {
-            handler: contents.handler,
-            token: contents.token,
-            deadline_ns: 0,
-            interval: IntervalWord::NONE,
-            generation,
-            source: PackedSource::pack(contents.source),
-            timer_link: NONE,
-            of_source: Links::UNLINKED,
-            in_queue: Links::UNLINKED,
-            flags: contents.flags,
-            state: State::OCCUPIED,
-            ready: Ready::empty(),
-            priority: contents.priority,
-        };
         self.occupied += 1;
-        let index = self.store(slot);
-        EventId { index, generation }
+        let index = self.first_vacant;
+        let Some(vacant) = self.slots.get_mut(index as usize) else {
+            return self.push(Slot::new(contents, NonZeroU32::MIN));
+        };
+        self.first_vacant = vacant.of_source.next;
+        *vacant = Slot::new(contents, vacant.generation);
+        vacant.id(index)
     }
 
-    fn store(&mut self, slot: Slot<H>) -> u32 {
-        let index = self.first_vacant;
-        if let Some(vacant) = self.slots.get_mut(index as usize) {
-            self.first_vacant = vacant.of_source.next;
-            *vacant = slot;
-            return index;
-        }
+    /// Stores an event in a new slot, because none is vacant.
+    #[cold]
+    fn push(&mut self, slot: Slot<H>) -> EventId {
         let index = u32::try_from(self.slots.len()).unwrap_or(NONE);
         assert!(index < SLOTS_MAX, "a base holds at most {SLOTS_MAX} events");
+        let id = slot.id(index);
         self.slots.push(slot);
-        index
+        id
     }
 
     /// Vacates the slot; from now on its id is stale.
+    #[inline]
     pub(in crate::base) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
@@ -301,6 +320,7 @@ impl<H> SlotTable<H> {
     }
 
     /// The slot of an id; `None` if the id is stale. All ids are resolved here.
+    #[inline]
     pub(in crate::base) fn index_of(&self, id: EventId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
@@ -308,10 +328,11 @@ impl<H> SlotTable<H> {
     }
 
     /// The same, with an error if the id is stale.
+    #[inline]
     pub(in crate::base) fn resolve(&self, id: EventId) -> Result<u32> {
         match self.index_of(id) {
             Some(index) => Ok(index),
-            None => Err(Error::Stale(id)),
+            None => Err(stale(id)),
         }
     }
 
@@ -321,6 +342,11 @@ impl<H> SlotTable<H> {
             .zip(&self.slots)
             .filter_map(|(index, slot)| slot.state.contains(State::OCCUPIED).then_some(index))
     }
+}
+
+#[cold]
+fn stale(id: EventId) -> Error {
+    Error::Stale(id)
 }
 
 impl<H> std::ops::Index<u32> for SlotTable<H> {

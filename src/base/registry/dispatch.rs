@@ -13,6 +13,8 @@ pub struct Call<C> {
     handler: Handler<C>,
     fired: Fired,
     flags: EventFlags,
+    /// Of the event, after it was settled.
+    state: State,
 }
 
 impl<C> Call<C> {
@@ -26,6 +28,14 @@ impl<C> Call<C> {
     #[must_use]
     pub fn is_internal(&self) -> bool {
         self.flags.contains(EventFlags::INTERNAL)
+    }
+
+    /// Whether the event still waits for its source, or its timeout runs: it is persistent, and it was
+    /// pending when it fired.
+    #[inline]
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.state.intersects(State::PENDING)
     }
 
     /// libevent's `what`: the reasons of the call. `EV_ET` (0x20) is among them if the event is
@@ -68,6 +78,7 @@ impl<C> fmt::Debug for Call<C> {
 impl<C> Registry<C> {
     /// Adds reasons to call an event's handler, and makes the event active. Empty reasons have no
     /// effect.
+    #[inline(always)]
     pub(super) fn activate_index(&mut self, index: u32, ready: Ready) {
         let events = &mut self.events;
         let slot = &mut events.slots[index];
@@ -86,11 +97,12 @@ impl<C> Registry<C> {
     }
 
     /// Activates every event of a descriptor whose interest is among `ready`.
+    #[inline(never)]
     pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
         self.activate_all(self.events.fds.events_of(fd), ready);
     }
 
-    #[inline]
+    #[inline(always)]
     fn activate_all(&mut self, events: Stack, ready: Ready) {
         let mut cursor = events.cursor();
         while let Some(index) = cursor.next(&self.events.slots) {
@@ -138,6 +150,7 @@ impl<C> Registry<C> {
         let slot = &mut self.events.slots[index];
         let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
         let (counted, has_interval) = (slot.counted(), slot.has_interval());
+        let mut state = slot.state;
         slot.ready = Ready::empty();
         self.events.counts.deactivate(counted);
         self.control.begin_handler(fired.id);
@@ -150,9 +163,11 @@ impl<C> Registry<C> {
             } else {
                 self.del_index(index);
             }
+            state = State::empty();
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
+            state = self.events.slots[index].state;
         }
-        Some(Call { handler, fired, flags })
+        Some(Call { handler, fired, flags, state })
     }
 }

@@ -10,6 +10,7 @@ use crate::event::{Ready, Source};
 
 impl<C> Registry<C> {
     /// Makes an event wait for its source.
+    #[inline(never)]
     pub(super) fn insert_in_map(&mut self, index: u32) -> Result<()> {
         match self.events.slots[index].source() {
             Source::Fd(fd) => self.insert_on_fd(index, fd),
@@ -40,6 +41,7 @@ impl<C> Registry<C> {
     }
 
     /// Ends an event's wait for its source.
+    #[inline(never)]
     pub(super) fn remove_from_map(&mut self, index: u32) {
         let events = &mut self.events;
         events.counts.remove(events.slots[index].counted());

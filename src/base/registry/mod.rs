@@ -99,6 +99,7 @@ impl<C> Registry<C> {
     }
 
     /// Creates an idle event of the middle priority (libevent: `event_new`).
+    #[inline(always)]
     pub fn create(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
         let middle = self.events.active.priorities() / 2;
         self.create_with(spec, handler, EventFlags::empty(), middle)
@@ -111,6 +112,7 @@ impl<C> Registry<C> {
         self.create_with(spec, handler, EventFlags::INTERNAL, 0)
     }
 
+    #[inline(always)]
     fn create_with(
         &mut self,
         spec: EventSpec,
@@ -181,6 +183,7 @@ impl<C> Registry<C> {
     ///   events.
     ///
     /// After an error the event is as it was before.
+    #[inline(always)]
     pub fn add(&mut self, id: EventId, timeout: Option<Duration>) -> Result<()> {
         let index = self.add_to_map(id)?;
         if let Some(timeout) = timeout {
@@ -196,6 +199,7 @@ impl<C> Registry<C> {
     /// # Errors
     ///
     /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if the timeout is another base's.
+    #[inline(never)]
     pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
         let Some(duration_ns) = self.timers.deadlines.duration_ns(timeout.number) else {
             return Err(Error::ForeignTimeout);
@@ -205,9 +209,11 @@ impl<C> Registry<C> {
         Ok(())
     }
 
+    #[inline(always)]
     fn add_to_map(&mut self, id: EventId) -> Result<u32> {
         let index = self.events.slots.resolve(id)?;
-        if !self.events.slots[index].state.contains(State::INSERTED) {
+        let slot = &self.events.slots[index];
+        if !slot.state.contains(State::INSERTED) && slot.has_source() {
             self.insert_in_map(index)?;
         }
         Ok(index)
@@ -266,15 +272,18 @@ impl<C> Registry<C> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn del_index(&mut self, index: u32) {
         let state = self.events.slots[index].state;
-        if state.intersects(State::ACTIVE | State::LATER) {
+        if state.intersects(State::QUEUED) {
             self.events.deactivate(index);
         }
         if state.contains(State::INSERTED) {
             self.remove_from_map(index);
         }
-        self.stop_timer(index);
+        if state.intersects(State::TIMED) {
+            self.stop_timer(index);
+        }
     }
 
     pub(super) fn free_index(&mut self, index: u32) {

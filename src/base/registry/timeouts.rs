@@ -53,20 +53,27 @@ impl<C> Registry<C> {
 
     /// Starts the timeout of an `add`, or replaces the running one. `interval` re-arms a persistent
     /// event.
+    #[inline(always)]
     pub(super) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
         // The new timeout replaces an expiry whose handler has not run yet. Other reasons stay.
         // (libevent drops those, too, and so loses an edge.)
-        let slot = &mut self.events.slots[index];
-        if slot.ready.contains(Ready::TIMEOUT) {
-            slot.ready -= Ready::TIMEOUT;
-            if slot.ready.is_empty() {
-                self.events.deactivate(index);
-            }
+        if self.events.slots[index].ready.contains(Ready::TIMEOUT) {
+            self.forget_expiry(index);
         }
         let deadline_ns = self.timers.clock.deadline_ns(timeout_ns);
         self.start_timer(index, deadline_ns, interval);
     }
 
+    #[cold]
+    fn forget_expiry(&mut self, index: u32) {
+        let slot = &mut self.events.slots[index];
+        slot.ready -= Ready::TIMEOUT;
+        if slot.ready.is_empty() {
+            self.events.deactivate(index);
+        }
+    }
+
+    #[inline(always)]
     fn start_timer(&mut self, index: u32, deadline_ns: u64, interval: Interval) {
         let events = &mut self.events;
         if !events.slots[index].has_timer() {
@@ -76,6 +83,7 @@ impl<C> Registry<C> {
     }
 
     /// Stops an event's timeout, if it runs.
+    #[inline(always)]
     pub(super) fn stop_timer(&mut self, index: u32) {
         let events = &mut self.events;
         if events.slots[index].has_timer() {

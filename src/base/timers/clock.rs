@@ -54,10 +54,15 @@ impl Clock {
     }
 
     /// The current time; cached inside the loop.
+    #[inline]
     pub(in crate::base) fn now_ns(&mut self) -> u64 {
-        if let Some(now_ns) = self.cached_ns {
-            return now_ns;
+        match self.cached_ns {
+            Some(now_ns) => now_ns,
+            None => self.read_now_ns(),
         }
+    }
+
+    fn read_now_ns(&mut self) -> u64 {
         let now_ns = self.read_ns();
         if self.in_loop && self.caches {
             self.cached_ns = Some(now_ns);
@@ -67,6 +72,7 @@ impl Clock {
 
     /// The deadline of a timeout set now. It adds a coarse clock's lag, so that no timeout fires
     /// early.
+    #[inline]
     pub(in crate::base) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
         self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
     }

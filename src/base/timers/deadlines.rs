@@ -21,6 +21,7 @@ struct HeapMembers<'a, H> {
 }
 
 impl<H> Members for HeapMembers<'_, H> {
+    #[inline]
     fn moved(&mut self, member: u32, position: u32) {
         match list_of(member) {
             Some(number) => self.lists[number].heap_position = position,
@@ -57,6 +58,7 @@ impl Deadlines {
     }
 
     /// Starts an event's timeout, or moves a running one. A persistent event stores `interval`.
+    #[inline(always)]
     pub(in crate::base) fn start<H>(
         &mut self,
         slots: &mut SlotTable<H>,
@@ -64,30 +66,29 @@ impl Deadlines {
         deadline_ns: u64,
         interval: Interval,
     ) {
-        let in_heap = slots[index].state.contains(State::IN_HEAP);
-        let common = if let Interval::Common(number) = interval { Some(number) } else { None };
-        if !in_heap || common.is_some() {
+        if let Interval::Common(number) = interval {
+            self.start_common(slots, index, deadline_ns, number);
+            return;
+        }
+        if slots[index].state.contains(State::IN_COMMON) {
             self.stop(slots, index);
         }
         let slot = &mut slots[index];
         slot.deadline_ns = deadline_ns;
-        if slot.is_persistent() || common.is_some() {
+        if slot.is_persistent() {
             slot.set_interval(interval);
         }
-        match common {
-            Some(number) => self.insert_in_list(slots, index, number),
-            None if in_heap => {
-                let position = slot.heap_position();
-                self.heap.update(position, deadline_ns, &mut members(slots, &mut self.lists));
-            }
-            None => {
-                slot.state |= State::IN_HEAP;
-                self.heap.insert(index, deadline_ns, &mut members(slots, &mut self.lists));
-            }
+        if slot.state.contains(State::IN_HEAP) {
+            let position = slot.heap_position();
+            self.heap.update(position, deadline_ns, &mut members(slots, &mut self.lists));
+        } else {
+            slot.state |= State::IN_HEAP;
+            self.heap.insert(index, deadline_ns, &mut members(slots, &mut self.lists));
         }
     }
 
     /// Stops an event's timeout, if it runs.
+    #[inline(always)]
     pub(in crate::base) fn stop<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         if slot.state.contains(State::IN_HEAP) {
@@ -101,8 +102,18 @@ impl Deadlines {
         }
     }
 
-    fn insert_in_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
-        slots[index].state |= State::IN_COMMON;
+    fn start_common<H>(
+        &mut self,
+        slots: &mut SlotTable<H>,
+        index: u32,
+        deadline_ns: u64,
+        number: u8,
+    ) {
+        self.stop(slots, index);
+        let slot = &mut slots[index];
+        slot.deadline_ns = deadline_ns;
+        slot.set_interval(Interval::Common(number));
+        slot.state |= State::IN_COMMON;
         let list = &mut self.lists[usize::from(number)];
         let was_empty = list.is_empty();
         list.insert(slots, index);

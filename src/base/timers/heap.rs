@@ -56,12 +56,12 @@ impl TimerHeap {
             if true_ns == deadline_ns {
                 return Some((member, deadline_ns));
             }
-            self.timers[0].deadline_ns = true_ns;
-            self.sift_down(0, members);
+            self.sift_down(0, Timer { deadline_ns: true_ns, member }, members);
         }
     }
 
     /// Adds a member.
+    #[inline(always)]
     pub(in crate::base) fn insert(
         &mut self,
         member: u32,
@@ -70,11 +70,13 @@ impl TimerHeap {
     ) {
         let last = self.timers.len();
         assert!(last < u32::MAX as usize, "fewer timers than slots");
-        self.timers.push(Timer { deadline_ns, member });
-        self.sift_up(last, members);
+        let timer = Timer { deadline_ns, member };
+        self.timers.push(timer);
+        self.sift_up(last, timer, members);
     }
 
     /// Changes the deadline of the member at `position`.
+    #[inline]
     pub(in crate::base) fn update(
         &mut self,
         position: u32,
@@ -82,27 +84,37 @@ impl TimerHeap {
         members: &mut impl Members,
     ) {
         let position = position as usize;
-        if deadline_ns < self.timers[position].deadline_ns {
-            self.timers[position].deadline_ns = deadline_ns;
-            self.sift_up(position, members);
+        let timer = self.timers[position];
+        if deadline_ns < timer.deadline_ns {
+            self.sift_up(position, Timer { deadline_ns, ..timer }, members);
         }
     }
 
     /// Removes the member at `position`.
+    #[inline]
     pub(in crate::base) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
         // The last timer has taken the position, unless it was the removed one itself.
-        let Some(moved) = self.timers.get(position) else { return };
-        if moved.deadline_ns < removed.deadline_ns {
-            self.sift_up(position, members);
-        } else {
-            self.sift_down(position, members);
+        if position < self.timers.len() {
+            self.sift(position, removed.deadline_ns, members);
         }
     }
 
-    fn sift_up(&mut self, mut position: usize, members: &mut impl Members) {
+    /// Puts the timer at `position`, whose place had this deadline, where it belongs.
+    #[inline(never)]
+    fn sift(&mut self, position: usize, deadline_ns: u64, members: &mut impl Members) {
         let timer = self.timers[position];
+        if timer.deadline_ns < deadline_ns {
+            self.sift_up(position, timer, members);
+        } else {
+            self.sift_down(position, timer, members);
+        }
+    }
+
+    /// Puts a timer at `position` or nearer to the top, where it belongs.
+    #[inline(always)]
+    fn sift_up(&mut self, mut position: usize, timer: Timer, members: &mut impl Members) {
         while position > 0 {
             let parent = (position - 1) / ARITY;
             if self.timers[parent].deadline_ns <= timer.deadline_ns {
@@ -114,8 +126,8 @@ impl TimerHeap {
         self.put(position, timer, members);
     }
 
-    fn sift_down(&mut self, mut position: usize, members: &mut impl Members) {
-        let timer = self.timers[position];
+    /// Puts a timer at `position` or farther from the top, where it belongs.
+    fn sift_down(&mut self, mut position: usize, timer: Timer, members: &mut impl Members) {
         while let Some(child) = self.earliest_child(position) {
             if self.timers[child].deadline_ns >= timer.deadline_ns {
                 break;
@@ -132,6 +144,7 @@ impl TimerHeap {
         (first..end).min_by_key(|&child| self.timers[child].deadline_ns)
     }
 
+    #[inline(always)]
     fn put(&mut self, position: usize, timer: Timer, members: &mut impl Members) {
         self.timers[position] = timer;
         members.moved(timer.member, position as u32);
