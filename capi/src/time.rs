@@ -9,10 +9,23 @@ const MAGIC: i64 = 0x5000_0000;
 const MAGIC_MASK: i64 = 0xf000_0000;
 const NUMBER_MASK: i64 = 0x0ff0_0000;
 const NUMBER_SHIFT: u32 = 20;
+/// A second.
+const MICROSECONDS: u32 = 1_000_000;
 const MICROSECONDS_MASK: i64 = 0x000f_ffff;
 
 /// The duration; a negative one counts as zero.
+#[inline]
 pub(crate) fn duration(time: &timeval) -> Duration {
+    let (s, us) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_usec));
+    match (s, us) {
+        (Ok(s), Ok(us)) if us < MICROSECONDS => Duration::new(s, us * 1000),
+        _ => unusual_duration(time),
+    }
+}
+
+/// The duration of a value with a negative part or more than a second of microseconds.
+#[cold]
+fn unusual_duration(time: &timeval) -> Duration {
     let us = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_usec);
     Duration::from_micros(us.max(0).cast_unsigned())
 }

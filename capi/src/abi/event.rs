@@ -81,12 +81,18 @@ extern "C" fn event_base_set(base: BasePtr, event: EventPtr) -> c_int {
 }
 
 /// Whether the event has a base; a warning if not.
+#[inline]
 fn has_base(event: EventPtr, function: &str) -> bool {
     let has = !event.base().is_null();
     if !has {
-        log::warn(&format!("{function}: event has no event_base set."));
+        warn_of_no_base(function);
     }
     has
+}
+
+#[cold]
+fn warn_of_no_base(function: &str) {
+    log::warn(&format!("{function}: event has no event_base set."));
 }
 
 #[unsafe(no_mangle)]
@@ -109,6 +115,7 @@ extern "C" fn event_del_noblock(event: EventPtr) -> c_int {
     del(event, Blocking::Never)
 }
 
+#[inline]
 fn del(event: EventPtr, blocking: Blocking) -> c_int {
     if !has_base(event, "event_del_") {
         return -1;

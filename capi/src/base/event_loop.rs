@@ -160,12 +160,7 @@ impl State {
         while self.base.calls_again() {
             repetitions += 1;
         }
-        let persists = callback.closure() == Closure::Persist
-            || (callback.closure() == Closure::Signal
-                && callback
-                    .event()
-                    .is_some_and(|event| event.events().contains(EventFlags::PERSIST)));
-        if persists && self.is_pending(callback) {
+        if call.is_pending() {
             callback.remove_flags(ListFlags::ACTIVE | ListFlags::ACTIVE_LATER);
         } else {
             self.registry().give_back(fired.id);
@@ -208,10 +203,5 @@ impl State {
             event.free();
         }
         Some(call)
-    }
-
-    /// Whether the event waits for something, or its timeout runs.
-    fn is_pending(&mut self, callback: CallbackPtr) -> bool {
-        callback.slot().is_some_and(|id| !self.registry().pending(id).is_empty())
     }
 }

@@ -6,7 +6,7 @@ use evshard::{EventId, EventSpec, Fired, Interest, Ready, Registry};
 use libc::timeval;
 use parking_lot::lock_api::MutexGuard;
 
-use super::{Base, State};
+use super::{Base, Guard, State};
 use crate::abi::access;
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
@@ -26,6 +26,7 @@ fn unused(_: &mut Registry<()>, _: &mut (), _: Fired) {}
 
 impl Base {
     /// Makes an event pending (`event_add`); whether it could.
+    #[inline(always)]
     pub(crate) fn add(&self, event: EventPtr, timeout: Option<&timeval>) -> bool {
         debug::MODE.note_pending(event, true, "event_add");
         let callback = event.callback();
@@ -41,25 +42,22 @@ impl Base {
         let had_slot = callback.slot().is_some();
         let id = state.slot_of(callback);
         let common = timeout.and_then(time::common_number).and_then(|n| state.common.get(n));
-        let common = common.map(|(_, common)| *common);
-        let added = state.base.act(|registry| match common {
-            Some(common) => registry.add_common(id, common),
-            None => registry.add(id, timeout.map(time::duration)),
-        });
+        let added = match common.map(|(_, common)| *common) {
+            None => state.base.acting().add(id, timeout.map(time::duration)),
+            Some(common) => state.base.acting().add_common(id, common),
+        };
         if let Err(error) = added {
-            if !had_slot {
-                state.give_back(callback);
-            }
-            drop(state);
-            report(&error);
+            refuse(state, callback, had_slot, &error);
             return false;
         }
+        let mut flags = callback.flags();
         if waits {
-            callback.insert_flags(ListFlags::INSERTED);
+            flags |= ListFlags::INSERTED;
         }
         if timeout.is_some() {
-            callback.insert_flags(ListFlags::TIMEOUT);
+            flags |= ListFlags::TIMEOUT;
         }
+        callback.set_flags(flags);
         true
     }
 
@@ -70,13 +68,22 @@ impl Base {
     }
 
     /// Makes an event or a deferred callback idle (`event_callback_cancel_`).
+    #[inline(always)]
     pub(crate) fn cancel(&self, callback: CallbackPtr, blocking: Blocking) {
         let mut state = self.lock();
         if callback.is_finalizing() {
             return;
         }
-        state.stop_repetition(callback);
         state.give_back(callback);
+        if state.current == Some(callback) {
+            self.end_calls(state, callback, blocking);
+        }
+    }
+
+    /// Ends the repeated calls of the callback that runs. Waits for its end if it must.
+    #[cold]
+    fn end_calls(&self, mut state: Guard<'_>, callback: CallbackPtr, blocking: Blocking) {
+        state.repetitions = 0;
         let waits = match blocking {
             Blocking::Never => false,
             Blocking::Always => true,
@@ -84,7 +91,7 @@ impl Base {
                 callback.event().is_none_or(|event| !event.events().contains(EventFlags::FINALIZE))
             }
         };
-        if !waits || state.current != Some(callback) || state.is_in_loop_thread() {
+        if !waits || state.is_in_loop_thread() {
             return;
         }
         let call = state.calls;
@@ -123,7 +130,7 @@ impl Base {
         let calls = u32::try_from(calls).unwrap_or(0);
         let ready = reasons(result);
         // The slot is there: it cannot be stale.
-        let _ = state.base.act(|registry| registry.activate_times(id, ready, calls));
+        let _ = state.base.acting().activate_times(id, ready, calls);
         callback.remove_flags(ListFlags::ACTIVE_LATER);
         callback.insert_flags(ListFlags::ACTIVE);
     }
@@ -135,7 +142,7 @@ impl Base {
         let id = state.slot_of(callback);
         note_reasons(event, result);
         // The slot is there: it cannot be stale.
-        let _ = state.base.act(|registry| registry.activate_later(id, reasons(result)));
+        let _ = state.base.acting().activate_later(id, reasons(result));
         if !callback.flags().contains(ListFlags::ACTIVE) {
             callback.insert_flags(ListFlags::ACTIVE_LATER);
         }
@@ -159,9 +166,14 @@ impl Base {
     }
 }
 
-/// Logs why an event could not be added, and leaves the kernel's error in `errno`.
+/// Ends an event that could not be added, unless it was pending before. Logs why, and leaves the
+/// kernel's error in `errno`.
 #[cold]
-fn report(error: &evshard::Error) {
+fn refuse(mut state: Guard<'_>, callback: CallbackPtr, had_slot: bool, error: &evshard::Error) {
+    if !had_slot {
+        state.give_back(callback);
+    }
+    drop(state);
     log::warn(&format!("event_add: {error}"));
     if let evshard::Error::Fd { source, .. } | evshard::Error::Signal { source, .. } = error {
         access::set_errno(source.raw_os_error().unwrap_or(libc::EINVAL));
@@ -190,6 +202,7 @@ fn reasons(result: c_int) -> Ready {
 
 impl State {
     /// The slot of a callback; it gets one if it has none.
+    #[inline(always)]
     pub(super) fn slot_of(&mut self, callback: CallbackPtr) -> EventId {
         if let Some(id) = callback.slot() {
             return id;
@@ -209,18 +222,12 @@ impl State {
     }
 
     /// Makes a callback idle, if it is not.
+    #[inline(always)]
     pub(super) fn give_back(&mut self, callback: CallbackPtr) {
         if let Some(id) = callback.slot() {
-            self.base.act(|registry| registry.give_back(id));
+            self.base.acting().give_back(id);
             callback.set_slot(None);
             callback.remove_flags(ListFlags::STATE);
-        }
-    }
-
-    /// Ends the repeated calls of the callback that runs, if it is this one.
-    fn stop_repetition(&mut self, callback: CallbackPtr) {
-        if self.current == Some(callback) {
-            self.repetitions = 0;
         }
     }
 }
