@@ -120,7 +120,8 @@ pub use base::steps;
 pub use base::{
     ChangelistPolicy, CheckWatcher, ClockKind, CommonTimeout, Config, DispatchLimit, Dump,
     Embedded, EventBase, EventCounts, EventInfo, Handler, Leniency, LoopEnd, LoopFlags, LoopStats,
-    Notifier, PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Turn, Wake, WatcherId,
+    MembershipCounts, Notifier, PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Turn,
+    Wake, WatcherId,
 };
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]

@@ -40,6 +40,6 @@ pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
 pub use registry::{Handler, Registry};
 pub use setup::config::Config;
 pub use setup::selection::PassedOver;
-pub use stats::{EventCounts, LoopStats};
+pub use stats::{EventCounts, LoopStats, MembershipCounts};
 pub use timers::clock::ClockKind;
 pub use timers::common_timeout::CommonTimeout;

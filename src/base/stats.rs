@@ -14,6 +14,19 @@ pub struct EventCounts {
     pub held: usize,
 }
 
+/// Memberships of the user's events by kind; see [`EventCounts::added`] for their sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MembershipCounts {
+    /// Events that wait for a descriptor.
+    pub descriptors: usize,
+    /// Events that wait for a signal.
+    pub signals: usize,
+    /// Timeouts that run.
+    pub timeouts: usize,
+    /// Events that are active.
+    pub active: usize,
+}
+
 /// Counts that the base updates as memberships begin and end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
@@ -80,6 +93,11 @@ pub struct LoopStats {
     /// Waits that failed for a transient reason, such as a lack of memory, failed again at once,
     /// and were made again after a pause. So an interruption by a signal does not count.
     pub wait_errors: u64,
+    /// Times that a turn asked the kernel a second time or more, because its answer was not
+    /// complete.
+    pub repeated_waits: u64,
+    /// Waits that another thread, or an action during the wait, ended through the wake word.
+    pub notified_waits: u64,
     /// Descriptors that waits reported ready.
     pub events: u64,
     /// Handlers of the user's events called.

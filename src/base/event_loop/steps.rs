@@ -86,7 +86,7 @@
 //! - Watchers are not called.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{EventBase, LoopEnd, LoopFlags};
 use crate::backend::{FdReady, Features, Reported, is_transient};
@@ -96,9 +96,7 @@ use crate::base::limit::Budget;
 use crate::base::registry::Registry;
 pub use crate::base::registry::dispatch::Call;
 use crate::error::{Error, Result};
-use crate::event::EventId;
-#[cfg(doc)]
-use crate::event::Ready;
+use crate::event::{EventId, Ready};
 
 /// How often a turn asks the kernel again what is ready. By then epoll's event array is at its
 /// maximum, and the kernel has reported more descriptors than most processes may open.
@@ -216,6 +214,7 @@ impl<C> EventBase<C> {
         registry.timers.clock.forget(true);
         registry.complete(&mut wait);
         if notified {
+            registry.stats.notified_waits += 1;
             registry.activate_notified();
         }
         registry.activate_all_reported(&mut wait.ready);
@@ -300,6 +299,21 @@ impl<C> EventBase<C> {
     #[inline]
     pub fn calls_again(&mut self) -> bool {
         self.registry.control.calls_again()
+    }
+
+    /// When the timeout was due that is a reason of a call, the last that began. `None` if none is.
+    ///
+    /// If the event was activated by hand for this reason, the time says nothing.
+    pub fn due(&self, call: &Call<C>) -> Option<Instant> {
+        let fired = call.fired();
+        if !fired.ready.contains(Ready::TIMEOUT) {
+            return None;
+        }
+        let Registry { events, timers, .. } = &self.registry;
+        let slot = &events.slots[events.slots.index_of(fired.id)?];
+        let was_rearmed = slot.is_persistent() && slot.has_interval();
+        let due_ns = if was_rearmed { timers.expired_ns } else { slot.deadline_ns };
+        Some(timers.clock.instant(due_ns))
     }
 
     /// Ends a call and all its repetitions.
@@ -468,6 +482,7 @@ impl<C> Registry<C> {
 
     #[cold]
     fn ask_again(&mut self, wait: &mut Wait) {
+        self.stats.repeated_waits += 1;
         self.kernel.fill(&mut self.events.fds, wait, Some(Duration::ZERO));
         wait.run();
         self.report_refusals_of(wait);

@@ -29,6 +29,8 @@ use crate::base::kernel::Kernel;
 use crate::base::setup::config::Config;
 use crate::base::setup::selection::Selected;
 use crate::base::stats::LoopStats;
+#[cfg(test)]
+use crate::base::stats::MembershipCounts;
 use crate::base::timers::Timers;
 use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
@@ -340,6 +342,18 @@ impl<C> Registry<C> {
     /// Panics unless all structures agree with each other.
     #[cfg(test)]
     pub(super) fn check(&mut self) {
+        let slots = &self.events.slots;
+        let users =
+            || slots.indices().map(|index| &slots[index]).filter(|slot| !slot.is_internal());
+        let inserted = || users().filter(|slot| slot.state.contains(State::INSERTED));
+        let signals = inserted().filter(|slot| slot.source().signal().is_some()).count();
+        let counted = MembershipCounts {
+            descriptors: inserted().count() - signals,
+            signals,
+            timeouts: users().filter(|slot| slot.has_timer()).count(),
+            active: users().filter(|slot| slot.is_active()).count(),
+        };
+        assert_eq!(self.memberships(), counted);
         self.events.check();
         self.timers.deadlines.check(&mut self.events.slots);
         self.kernel.check(&self.events.fds);

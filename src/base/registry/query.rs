@@ -7,9 +7,10 @@ use std::time::Instant;
 use super::Registry;
 use crate::backend::Features;
 use crate::base::cross_thread::notify::Notifier;
+use crate::base::events::Events;
 use crate::base::events::slot::State;
 use crate::base::setup::selection::PassedOver;
-use crate::base::stats::{EventCounts, LoopStats};
+use crate::base::stats::{EventCounts, LoopStats, MembershipCounts};
 use crate::error::Error;
 use crate::event::{EventId, Interest, Ready, Token};
 
@@ -141,6 +142,23 @@ impl<C> Registry<C> {
     #[must_use]
     pub fn counts(&self) -> EventCounts {
         self.events.counts.now
+    }
+
+    /// The same by kind of membership, in a time that does not depend on the number of events that
+    /// wait for descriptors or timeouts.
+    #[must_use]
+    pub fn memberships(&self) -> MembershipCounts {
+        let Events { slots, signals, counts, .. } = &self.events;
+        // The base's own events have no timeout.
+        let timeouts = self.timers.deadlines.len();
+        let signals = signals.iter(slots).filter(|index| !slots[*index].is_internal()).count();
+        let EventCounts { added, active, .. } = counts.now;
+        MembershipCounts {
+            descriptors: added - active - timeouts - signals,
+            signals,
+            timeouts,
+            active,
+        }
     }
 
     /// The maxima of [`counts`](Self::counts) since the base was created or

@@ -109,8 +109,11 @@ impl<C> Registry<C> {
     }
 
     fn rearm_from(&mut self, index: u32, expired: bool) {
-        let Timers { clock, deadlines } = &mut self.timers;
         let slot = &self.events.slots[index];
+        if expired {
+            self.timers.expired_ns = slot.deadline_ns;
+        }
+        let Timers { clock, deadlines, .. } = &mut self.timers;
         let interval = slot.interval();
         let interval_ns = match interval {
             Interval::None => 0,

@@ -83,6 +83,32 @@ fn a_slot_that_is_given_back_leaves_what_is_known_of_its_descriptor() {
 }
 
 #[test]
+fn a_call_of_a_timeout_knows_when_that_was_due() {
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    test.registry().timers.clock.pretend(0);
+    let common = test.registry().common_timeout(Duration::from_nanos(30)).unwrap();
+    let once = test.create(EventSpec::timer(), 1);
+    let persistent = test.create(EventSpec::timer().persist(), 2);
+    let of_common = test.create(EventSpec::timer(), 3);
+    let reader = test.waiting(0, READ, 4);
+    test.registry().add(once, Some(Duration::from_nanos(10))).unwrap();
+    test.registry().add(persistent, Some(Duration::from_nanos(20))).unwrap();
+    test.registry().add_common(of_common, common).unwrap();
+    test.registry().timers.clock.pretend(1_000);
+    test.registry().activate_expired();
+    test.registry().activate(reader, Ready::READ).unwrap();
+    let mut run = run();
+    test.base.begin_pass(&mut run);
+    let mut due = Vec::new();
+    while let Some(call) = test.base.begin_dispatch(&mut run) {
+        due.push((call.fired().token.0, test.base.due(&call)));
+        test.base.end_dispatch(&mut run);
+    }
+    let at = |ns| Some(test.base.registry.timers.clock.instant(ns));
+    assert_eq!(due, [(1, at(10)), (2, at(20)), (3, at(30)), (4, None)]);
+}
+
+#[test]
 #[should_panic(expected = "each wait is returned")]
 fn a_second_wait_before_the_end_of_the_first_is_a_defect_of_the_driver() {
     let mut test = TestBase::new(ChangelistPolicy::Immediate);

@@ -21,17 +21,22 @@ pub struct CommonTimeout {
 pub(in crate::base) struct TimeoutList {
     pub(in crate::base) duration_ns: u64,
     events: List<OfTimeout>,
+    len: usize,
     /// The list's position in the timer heap, while it has a head.
     pub(in crate::base) heap_position: u32,
 }
 
 impl TimeoutList {
     pub(in crate::base) fn new(duration_ns: u64) -> Self {
-        Self { duration_ns, events: List::new(), heap_position: NONE }
+        Self { duration_ns, events: List::new(), len: 0, heap_position: NONE }
     }
 
     pub(in crate::base) fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    pub(in crate::base) fn len(&self) -> usize {
+        self.len
     }
 
     /// The deadline of its earliest event; `u64::MAX` if it is empty.
@@ -52,10 +57,12 @@ impl TimeoutList {
             prev = slots[prev].common_links().prev;
         }
         self.events.insert_after(slots, prev, index);
+        self.len += 1;
     }
 
     pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         self.events.remove(slots, index);
+        self.len -= 1;
     }
 
     pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {

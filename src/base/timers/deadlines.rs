@@ -172,6 +172,12 @@ impl Deadlines {
         self.heap.len() == 0
     }
 
+    /// How many timeouts run.
+    pub(in crate::base) fn len(&self) -> usize {
+        let busy = self.lists.iter().filter(|list| !list.is_empty());
+        busy.fold(self.heap.len(), |len, list| len - 1 + list.len())
+    }
+
     /// Every event with a running timeout: first the heap's, then the lists'.
     pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         let alone = self.heap.iter().filter(|member| list_of(*member).is_none());
@@ -184,6 +190,7 @@ impl Deadlines {
         let listed: usize = self.lists.iter().map(|list| list.check(slots)).sum();
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(listed, with(State::IN_COMMON), "an event is on no list");
+        assert_eq!(self.len(), with(State::IN_COMMON) + with(State::IN_HEAP), "a wrong number");
         let busy = self.lists.iter().filter(|list| !list.is_empty()).count();
         assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses a member");
         let positions: Vec<u32> = self.lists.iter().map(|list| list.heap_position).collect();

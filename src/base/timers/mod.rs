@@ -20,11 +20,14 @@ const NEAR_NS: u64 = 1_000_000_000;
 pub(super) struct Timers {
     pub(super) clock: Clock,
     pub(super) deadlines: Deadlines,
+    /// When the timeout was due that the last re-armed event has expired by.
+    pub(super) expired_ns: u64,
 }
 
 impl Timers {
     pub(super) fn new(kind: ClockKind, caches_time: bool) -> Self {
-        Self { clock: Clock::new(kind, caches_time), deadlines: Deadlines::default() }
+        let clock = Clock::new(kind, caches_time);
+        Self { clock, deadlines: Deadlines::default(), expired_ns: 0 }
     }
 
     /// By how long the earliest timeout is overdue in this turn; `None` if none is due.
