@@ -7,13 +7,18 @@
 //!   in `abi/access` the program's structures. Only here is unsafe code.
 //! - `base` is a base that several threads may use: the state behind a lock, and the loop, which
 //!   holds the lock neither while it waits nor while it calls the program.
-//! - `debug`, `log` and `time` are what both need.
+//! - `record` is what the loop of a base records about itself if the environment requests it, and
+//!   `admin` the thread and the pages that show it.
+//! - `debug`, `log`, `symbols` and `time` are what the others need.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("libevent's structures are described for 64-bit Linux");
 
 mod abi;
+mod admin;
 mod base;
 mod debug;
 mod log;
+mod record;
+mod symbols;
 mod time;

@@ -12,6 +12,7 @@ use parking_lot::lock_api::Mutex;
 use super::{Base, State};
 use crate::abi::access::is_privileged_for_caller;
 use crate::abi::access::lock::BaseLock;
+use crate::admin;
 use crate::base::finished::Finished;
 use crate::debug;
 
@@ -139,6 +140,7 @@ impl Base {
             ending: Vec::new(),
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);
-        Ok(Self { state, finished: Finished::default() })
+        let record = admin::new_record(method.to_str().unwrap_or_default());
+        Ok(Self { state, finished: Finished::default(), record })
     }
 }

@@ -1,17 +1,21 @@
 //! The loop (`event_base_loop`), by the steps of evshard's base.
 
 use std::ffi::c_int;
+use std::time::Instant;
 
 use evshard::steps::{self, Run};
-use evshard::{LoopEnd, LoopFlags, Ready};
+use evshard::{EventBase, LoopEnd, LoopFlags, Ready};
 use parking_lot::lock_api::MutexGuard;
 
 use super::{Base, Guard, State, Thread};
 use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
+use crate::admin;
 use crate::debug;
 use crate::log;
+use crate::record::BaseNumbers;
+use crate::record::reasons::Reasons;
 
 /// A loop that runs. It owns nothing, so that `longjmp` may leave the loop's function.
 struct Turns {
@@ -20,6 +24,8 @@ struct Turns {
     in_pass: bool,
     /// The call that was made last.
     made: Option<Call>,
+    /// Why, if the process is observed.
+    cause: Cause,
     /// What `event_base_loop` returns.
     result: c_int,
 }
@@ -31,12 +37,22 @@ impl Base {
     pub(crate) fn run(&self, flags: c_int) -> c_int {
         let Some(mut turns) = self.begin_loop(flags) else { return -1 };
         while let Some(call) = self.next_call(&mut turns) {
-            call.make();
+            match &self.record {
+                None => call.make(),
+                Some(record) => {
+                    record.begin_call(&call, turns.cause.reasons(&call), turns.cause.due);
+                    call.make();
+                    record.end_call();
+                }
+            }
         }
         turns.result
     }
 
     fn begin_loop(&self, flags: c_int) -> Option<Turns> {
+        if let Some(record) = &self.record {
+            admin::join(record);
+        }
         let mut state = self.lock();
         if state.owner.is_some() {
             drop(state);
@@ -49,7 +65,10 @@ impl Base {
         state.owner = Some(Thread::current());
         let flags = LoopFlags::from_bits_truncate(flags as u8);
         let run = state.base.begin_loop(flags);
-        Some(Turns { run, in_pass: false, made: None, result: 0 })
+        if let Some(record) = &self.record {
+            record.begin_loop();
+        }
+        Some(Turns { run, in_pass: false, made: None, cause: Cause::default(), result: 0 })
     }
 
     /// The next call of the program; `None` at the end of the loop.
@@ -63,26 +82,26 @@ impl Base {
         }
         loop {
             if state.is_freed {
-                return end_loop(&mut state);
+                return self.end_loop(&mut state);
             }
             if turns.in_pass {
-                turns.made = next_of_pass(&mut state, &mut turns.run);
+                turns.made = self.next_of_pass(&mut state, turns);
                 if turns.made.is_some() {
                     return turns.made;
                 }
                 turns.in_pass = false;
                 if state.base.end_turn(&mut turns.run).is_some() {
-                    return end_loop(&mut state);
+                    return self.end_loop(&mut state);
                 }
             }
             if let Some(end) = state.base.begin_turn(&mut turns.run) {
                 turns.result = c_int::from(end == LoopEnd::Empty);
-                return end_loop(&mut state);
+                return self.end_loop(&mut state);
             }
-            if let Err(error) = wait(&mut state, &turns.run) {
+            if let Err(error) = self.wait(&mut state, &turns.run) {
                 log::warn(&format!("event_base_loop: {error}"));
                 turns.result = -1;
-                return end_loop(&mut state);
+                return self.end_loop(&mut state);
             }
             state.base.begin_pass(&mut turns.run);
             turns.in_pass = true;
@@ -100,37 +119,83 @@ impl Base {
             state.base.end_dispatch(&mut turns.run);
         }
     }
-}
 
-fn end_loop(state: &mut Guard<'_>) -> Option<Call> {
-    state.base.end_loop();
-    state.owner = None;
-    None
-}
-
-fn wait(state: &mut Guard<'_>, run: &Run) -> evshard::Result<()> {
-    let mut wait = state.base.begin_wait(run);
-    MutexGuard::unlocked(state, || wait.run());
-    state.base.end_wait(wait)
-}
-
-/// The next call of the program in this pass. What is evshard's own runs here.
-fn next_of_pass(state: &mut State, run: &mut Run) -> Option<Call> {
-    while let Some(call) = state.base.begin_dispatch(run) {
-        match CallbackPtr::of_token(call.fired().token) {
-            Some(callback) => {
-                if let Some(call) = state.settle(callback, &call) {
-                    return Some(call);
-                }
-            }
-            None => state.base.call(call, &mut ()),
+    fn end_loop(&self, state: &mut Guard<'_>) -> Option<Call> {
+        state.base.end_loop();
+        state.owner = None;
+        if let Some(record) = &self.record {
+            record.end_loop(&state.numbers());
         }
-        state.base.end_dispatch(run);
+        None
     }
-    None
+
+    fn wait(&self, state: &mut Guard<'_>, run: &Run) -> evshard::Result<()> {
+        let mut wait = state.base.begin_wait(run);
+        if let Some(record) = &self.record {
+            record.begin_wait(&state.numbers());
+        }
+        MutexGuard::unlocked(state, || {
+            wait.run();
+            if let Some(record) = &self.record {
+                record.end_wait();
+            }
+        });
+        state.base.end_wait(wait)
+    }
+
+    /// The next call of the program in this pass. What is evshard's own runs here.
+    fn next_of_pass(&self, state: &mut State, turns: &mut Turns) -> Option<Call> {
+        let run = &mut turns.run;
+        while let Some(call) = state.base.begin_dispatch(run) {
+            match CallbackPtr::of_token(call.fired().token) {
+                Some(callback) => {
+                    if let Some(record) = &self.record {
+                        if call.fired().ready.contains(Ready::REFUSED) {
+                            record.note_refused();
+                        }
+                        turns.cause = Cause::of(&state.base, callback, &call);
+                    }
+                    if let Some(call) = state.settle(callback, &call) {
+                        return Some(call);
+                    }
+                }
+                None => state.base.call(call, &mut ()),
+            }
+            state.base.end_dispatch(run);
+        }
+        None
+    }
+}
+
+/// Why a call is made.
+#[derive(Clone, Copy, Default)]
+struct Cause {
+    /// The program activated the event.
+    was_activated: bool,
+    /// When its timeout was due.
+    due: Option<Instant>,
+}
+
+impl Cause {
+    /// Call it before the callback is settled.
+    fn of(base: &EventBase<()>, callback: CallbackPtr, call: &steps::Call<()>) -> Self {
+        let was_activated = callback.marks().contains(Marks::ACTIVATED);
+        Self { was_activated, due: base.due(call).filter(|_| !was_activated) }
+    }
+
+    fn reasons(self, call: &Call) -> Reasons {
+        Reasons::of(call, self.was_activated)
+    }
 }
 
 impl State {
+    /// What a record gets before each wait.
+    fn numbers(&mut self) -> BaseNumbers {
+        let registry = self.registry();
+        let (memberships, held) = (registry.memberships(), registry.counts().held);
+        BaseNumbers { memberships, held, stats: registry.stats() }
+    }
+
     /// Whether to make the last call again, because a signal was delivered several times.
     fn calls_again(&mut self) -> bool {
         let is_due = self.repetitions > 0 && !self.is_freed && !self.registry().got_break();

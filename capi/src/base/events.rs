@@ -47,6 +47,9 @@ impl Base {
             Some(common) => state.base.acting().add_common(id, common),
         };
         if let Err(error) = added {
+            if let Some(record) = &self.record {
+                record.note_refused();
+            }
             refuse(state, callback, had_slot, &error);
             return false;
         }

@@ -6,6 +6,7 @@ use super::Base;
 use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::Marks;
+use crate::admin;
 use crate::log;
 
 /// One step of the end of a base.
@@ -56,6 +57,9 @@ impl Base {
 
     /// Makes the base usable in a child after `fork(2)`; whether it could.
     pub(crate) fn reinit(&self) -> bool {
+        if let Some(record) = &self.record {
+            admin::join(record);
+        }
         match self.lock().base.reinit() {
             Ok(()) => true,
             Err(error) => {

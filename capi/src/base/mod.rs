@@ -15,6 +15,7 @@ pub(crate) mod freeing;
 pub(crate) mod queries;
 
 use std::ffi::{CStr, c_ulong};
+use std::sync::Arc;
 
 use evshard::{CommonTimeout, EventBase, EventCounts, EventId, Registry};
 use libc::timeval;
@@ -23,6 +24,7 @@ use parking_lot::lock_api::{Mutex, MutexGuard};
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::lock::BaseLock;
 use crate::abi::access::thread_id;
+use crate::record::Record;
 use finished::Finished;
 
 pub(crate) use events::Blocking;
@@ -32,6 +34,8 @@ pub(crate) struct Base {
     state: Mutex<BaseLock, State>,
     /// Threads that wait for the end of a callback in `event_del`.
     finished: Finished,
+    /// What the loop does, if the process is observed.
+    record: Option<Arc<Record>>,
 }
 
 type Guard<'a> = MutexGuard<'a, BaseLock, State>;

@@ -1,5 +1,6 @@
 //! Programs in C, and programs of the distribution, on this library.
 
+mod admin;
 mod churn;
 mod library;
 mod memcached;

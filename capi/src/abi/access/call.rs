@@ -82,6 +82,24 @@ impl Call {
         }
     }
 
+    /// The address of the function; 0 if there is none.
+    pub(crate) fn address(&self) -> u64 {
+        let address = match *self {
+            Self::Event { function, .. } => function.map(|function| function as usize),
+            Self::Callback { function, .. } => function.map(|function| function as usize),
+            Self::Finalizer { function, .. } => function.map(|function| function as usize),
+        };
+        address.unwrap_or(0) as u64
+    }
+
+    /// The descriptor or the signal that the callback gets; -1 if it gets none.
+    pub(crate) fn fd(&self) -> c_int {
+        match *self {
+            Self::Event { fd, .. } => fd,
+            Self::Callback { .. } | Self::Finalizer { .. } => -1,
+        }
+    }
+
     /// Calls the program. Nothing of the base is borrowed or locked meanwhile.
     pub(crate) fn make(self) {
         match self {

@@ -4,8 +4,10 @@ pub(crate) mod base_ptr;
 pub(crate) mod call;
 pub(crate) mod event_ptr;
 pub(crate) mod layout;
+pub(crate) mod loaded;
 pub(crate) mod lock;
 pub(crate) mod log_functions;
+pub(crate) mod process;
 pub(crate) mod stock;
 pub(crate) mod thread_id;
 
