@@ -99,7 +99,7 @@ impl Observed {
 }
 
 /// The body of a response, or why there is none.
-fn get(socket: &Path, path: &str) -> Result<String, String> {
+pub(crate) fn get(socket: &Path, path: &str) -> Result<String, String> {
     let text = exchange(socket, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no head")?;
     if head.starts_with("HTTP/1.0 200 OK\r\n") { Ok(body.to_owned()) } else { Err(head.to_owned()) }
@@ -117,7 +117,7 @@ fn exchange(socket: &Path, bytes: &[u8]) -> Result<String, String> {
 }
 
 #[track_caller]
-fn stats_when(socket: &Path, condition: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn stats_when(socket: &Path, condition: impl Fn(&Value) -> bool) -> Value {
     let begin = Instant::now();
     loop {
         let got = get(socket, "/stats");
@@ -132,7 +132,7 @@ fn stats_when(socket: &Path, condition: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 

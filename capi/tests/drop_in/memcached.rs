@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::admin::{get, number, stats_when};
 use crate::library::Library;
 use test_needs::{Need, missing};
 
@@ -28,8 +30,9 @@ impl Drop for Memcached {
     }
 }
 
-fn start(socket: &Path, library: &Library) -> Memcached {
+fn start(socket: &Path, library: &Library, environment: &[(&str, &str)]) -> Memcached {
     let mut command = Command::new("memcached");
+    command.envs(environment.iter().copied());
     command.args(["-u", "root", "-t", "4", "-m", "512", "-I", "2m", "-s"]).arg(socket);
     let child = command.env("LD_LIBRARY_PATH", library.folder()).spawn();
     Memcached(child.expect("memcached starts"))
@@ -83,7 +86,7 @@ fn an_unchanged_memcached_with_four_threads_returns_what_was_set() {
     }
     let library = Library::new();
     let socket = library.folder().join("memcached.sock");
-    let memcached = start(&socket, &library);
+    let memcached = start(&socket, &library, &[]);
     drop(connect(&socket));
     let maps = fs::read_to_string(format!("/proc/{}/maps", memcached.0.id())).expect("its maps");
     let loaded: Vec<&str> = maps.lines().filter(|line| line.contains("libev")).collect();
@@ -95,4 +98,61 @@ fn an_unchanged_memcached_with_four_threads_returns_what_was_set() {
             scope.spawn(move || work(socket, number));
         }
     });
+}
+
+#[test]
+fn the_page_of_memcached_under_load_counts_all_requests() {
+    if missing(Need::Libevent) || missing(Need::Program("memcached")) {
+        return;
+    }
+    let library = Library::new();
+    let socket = library.folder().join("memcached.sock");
+    let pages = library.folder().join("pages.sock");
+    let admin = format!("unix:{}", pages.display());
+    let _memcached = start(&socket, &library, &[("EVSHARD_ADMIN", &admin)]);
+    drop(connect(&socket));
+    let is_loaded = AtomicBool::new(true);
+    let reads = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while is_loaded.load(Ordering::Relaxed) {
+                for path in ["/", "/stats", "/metrics"] {
+                    get(&pages, path).expect("a page under load");
+                }
+                reads += 1;
+            }
+            reads
+        });
+        let workers: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                let socket = &socket;
+                scope.spawn(move || work(socket, number))
+            })
+            .collect();
+        let results: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
+        is_loaded.store(false, Ordering::Relaxed);
+        for result in results {
+            result.expect("all values are right");
+        }
+        reader.join().expect("all pages were read")
+    });
+    assert!(reads > 0);
+    // Each request is a callback of its own: it is sent when the reply to the one before is there.
+    let requests = (CONNECTIONS * VALUES_PER_CONNECTION) as u64;
+    let stats = stats_when(&pages, |stats| {
+        let bases = stats["bases"].as_array().expect("a list");
+        bases.iter().all(|base| base["state"] == "waiting")
+    });
+    let bases = stats["bases"].as_array().expect("a list");
+    let of_all = |key: &str| -> u64 { bases.iter().map(|base| number(&base[key])).sum() };
+    assert_eq!(bases.len(), 5, "four workers and the listener");
+    let functions = stats["functions"].as_array().expect("a list");
+    let calls: u64 = functions.iter().map(|function| number(&function["calls"])).sum();
+    assert!(calls >= requests && calls == of_all("callbacks"), "{stats}");
+    for base in bases {
+        let times: u64 =
+            ["waiting_ns", "callback_ns", "loop_ns"].map(|of| number(&base[of])).iter().sum();
+        assert!(times <= number(&stats["observed_ns"]), "{base}");
+        assert_eq!(number(&base["lag"]["count"]), number(&base["callbacks"]));
+    }
 }
