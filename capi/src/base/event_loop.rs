@@ -1,10 +1,9 @@
 //! The loop (`event_base_loop`), by the steps of evshard's base.
 
 use std::ffi::c_int;
-use std::time::Instant;
 
 use evshard::steps::{self, Run};
-use evshard::{EventBase, LoopEnd, LoopFlags, Ready};
+use evshard::{LoopEnd, LoopFlags, Ready};
 use parking_lot::lock_api::MutexGuard;
 
 use super::{Base, Guard, State, Thread};
@@ -14,8 +13,6 @@ use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
 use crate::admin;
 use crate::debug;
 use crate::log;
-use crate::record::BaseNumbers;
-use crate::record::reasons::Reasons;
 
 /// A loop that runs. It owns nothing, so that `longjmp` may leave the loop's function.
 struct Turns {
@@ -24,8 +21,6 @@ struct Turns {
     in_pass: bool,
     /// The call that was made last.
     made: Option<Call>,
-    /// Why, if the process is observed.
-    cause: Cause,
     /// What `event_base_loop` returns.
     result: c_int,
 }
@@ -37,13 +32,12 @@ impl Base {
     pub(crate) fn run(&self, flags: c_int) -> c_int {
         let Some(mut turns) = self.begin_loop(flags) else { return -1 };
         while let Some(call) = self.next_call(&mut turns) {
-            match &self.record {
-                None => call.make(),
-                Some(record) => {
-                    record.begin_call(&call, turns.cause.reasons(&call), turns.cause.due);
-                    call.make();
-                    record.end_call();
-                }
+            if let Some(record) = &self.record {
+                record.begin_call(call);
+            }
+            call.make();
+            if let Some(record) = &self.record {
+                record.end_call();
             }
         }
         turns.result
@@ -68,7 +62,7 @@ impl Base {
         if let Some(record) = &self.record {
             record.begin_loop();
         }
-        Some(Turns { run, in_pass: false, made: None, cause: Cause::default(), result: 0 })
+        Some(Turns { run, in_pass: false, made: None, result: 0 })
     }
 
     /// The next call of the program; `None` at the end of the loop.
@@ -85,7 +79,7 @@ impl Base {
                 return self.end_loop(&mut state);
             }
             if turns.in_pass {
-                turns.made = self.next_of_pass(&mut state, turns);
+                turns.made = self.next_of_pass(&mut state, &mut turns.run);
                 if turns.made.is_some() {
                     return turns.made;
                 }
@@ -124,7 +118,7 @@ impl Base {
         state.base.end_loop();
         state.owner = None;
         if let Some(record) = &self.record {
-            record.end_loop(&state.numbers());
+            record.end_loop(state.registry());
         }
         None
     }
@@ -132,7 +126,7 @@ impl Base {
     fn wait(&self, state: &mut Guard<'_>, run: &Run) -> evshard::Result<()> {
         let mut wait = state.base.begin_wait(run);
         if let Some(record) = &self.record {
-            record.begin_wait(&state.numbers());
+            record.begin_wait(state.registry());
         }
         MutexGuard::unlocked(state, || {
             wait.run();
@@ -144,16 +138,13 @@ impl Base {
     }
 
     /// The next call of the program in this pass. What is evshard's own runs here.
-    fn next_of_pass(&self, state: &mut State, turns: &mut Turns) -> Option<Call> {
-        let run = &mut turns.run;
+    fn next_of_pass(&self, state: &mut State, run: &mut Run) -> Option<Call> {
         while let Some(call) = state.base.begin_dispatch(run) {
             match CallbackPtr::of_token(call.fired().token) {
                 Some(callback) => {
                     if let Some(record) = &self.record {
-                        if call.fired().ready.contains(Ready::REFUSED) {
-                            record.note_refused();
-                        }
-                        turns.cause = Cause::of(&state.base, callback, &call);
+                        let fired = call.fired();
+                        record.note_cause(&state.base, callback, fired.id, fired.ready);
                     }
                     if let Some(call) = state.settle(callback, &call) {
                         return Some(call);
@@ -167,35 +158,7 @@ impl Base {
     }
 }
 
-/// Why a call is made.
-#[derive(Clone, Copy, Default)]
-struct Cause {
-    /// The program activated the event.
-    was_activated: bool,
-    /// When its timeout was due.
-    due: Option<Instant>,
-}
-
-impl Cause {
-    /// Call it before the callback is settled.
-    fn of(base: &EventBase<()>, callback: CallbackPtr, call: &steps::Call<()>) -> Self {
-        let was_activated = callback.marks().contains(Marks::ACTIVATED);
-        Self { was_activated, due: base.due(call).filter(|_| !was_activated) }
-    }
-
-    fn reasons(self, call: &Call) -> Reasons {
-        Reasons::of(call, self.was_activated)
-    }
-}
-
 impl State {
-    /// What a record gets before each wait.
-    fn numbers(&mut self) -> BaseNumbers {
-        let registry = self.registry();
-        let (memberships, held) = (registry.memberships(), registry.counts().held);
-        BaseNumbers { memberships, held, stats: registry.stats() }
-    }
-
     /// Whether to make the last call again, because a signal was delivered several times.
     fn calls_again(&mut self) -> bool {
         let is_due = self.repetitions > 0 && !self.is_freed && !self.registry().got_break();

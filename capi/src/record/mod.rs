@@ -12,10 +12,12 @@ pub(crate) mod slow;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use evshard::{EventCounts, LoopStats, MembershipCounts};
+use evshard::{EventBase, EventCounts, EventId, LoopStats, MembershipCounts, Ready, Registry};
 use rustix::thread::gettid;
 
 use crate::abi::access::call::Call;
+use crate::abi::access::event_ptr::CallbackPtr;
+use crate::abi::access::layout::Marks;
 use counter::Counter;
 use functions::Functions;
 use histogram::Histogram;
@@ -53,6 +55,10 @@ pub(crate) struct Record {
     spent_ns: [Counter; PHASES.len()],
     /// When the last wait ended.
     woken_ns: Counter,
+    /// Of the next call: whether the program has activated the event, and when its timeout was due,
+    /// or 0.
+    was_activated: Counter,
+    due_ns: Counter,
     turns: Counter,
     /// Calls by reason, in the order of the bits. A call counts for each of its reasons.
     by_reason: [Counter; 8],
@@ -121,6 +127,8 @@ impl Record {
             since_ns: Counter::default(),
             spent_ns: std::array::from_fn(|_| Counter::default()),
             woken_ns: Counter::default(),
+            was_activated: Counter::default(),
+            due_ns: Counter::default(),
             turns: Counter::default(),
             by_reason: counters(),
             callback_times: Histogram::default(),
@@ -160,44 +168,77 @@ impl Record {
 
 /// What the thread of the loop calls.
 impl Record {
+    #[cold]
+    #[inline(never)]
     pub(crate) fn begin_loop(&self) {
         self.thread.set(gettid().as_raw_nonzero().get().unsigned_abs().into());
         self.enter(Phase::Loop, now_ns());
     }
 
-    pub(crate) fn end_loop(&self, numbers: &BaseNumbers) {
-        self.published.put(numbers);
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end_loop(&self, registry: &Registry<()>) {
+        self.published.put(&BaseNumbers::of(registry));
         self.enter(Phase::Stopped, now_ns());
     }
 
-    pub(crate) fn begin_wait(&self, numbers: &BaseNumbers) {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_wait(&self, registry: &Registry<()>) {
         self.turns.add(1);
-        self.published.put(numbers);
+        self.published.put(&BaseNumbers::of(registry));
         self.enter(Phase::Wait, now_ns());
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn end_wait(&self) {
         let now_ns = now_ns();
         self.enter(Phase::Loop, now_ns);
         self.woken_ns.set(now_ns);
     }
 
-    /// Notes a call that is about to be made. `due` is when its timeout was, if it is a reason.
-    pub(crate) fn begin_call(&self, call: &Call, reasons: Reasons, due: Option<Instant>) {
+    /// Notes why the next call will be made. Call it before the callback is settled.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_cause(
+        &self,
+        base: &EventBase<()>,
+        callback: CallbackPtr,
+        id: EventId,
+        ready: Ready,
+    ) {
+        let was_activated = callback.marks().contains(Marks::ACTIVATED);
+        let due = base.due(id, ready).filter(|_| !was_activated);
+        self.was_activated.set(was_activated.into());
+        self.due_ns.set(due.map_or(0, |due| ns_of(due).max(1)));
+        if ready.contains(Ready::REFUSED) {
+            self.note_refused();
+        }
+    }
+
+    /// Notes a call that is about to be made.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_call(&self, call: Call) {
         let now_ns = now_ns();
         self.enter_phase(now_ns);
+        let reasons = Reasons::of(&call, self.was_activated.get() != 0);
         let slot = self.functions.slot_of(call.address());
         self.now.set_call(slot, reasons, call.fd());
         for bit in reasons.numbers() {
             self.by_reason[bit].add(1);
         }
         self.lag.record(now_ns.saturating_sub(self.woken_ns.get()));
-        if let Some(due) = due {
-            self.lateness.record(now_ns.saturating_sub(ns_of(due)));
+        let due_ns = self.due_ns.get();
+        if due_ns != 0 {
+            self.lateness.record(now_ns.saturating_sub(due_ns));
         }
     }
 
     /// Notes the end of the call that was begun.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn end_call(&self) {
         let (now_ns, call) = (now_ns(), self.now());
         let took_ns = now_ns.saturating_sub(self.since_ns.get());
@@ -345,6 +386,11 @@ impl Published {
 }
 
 impl BaseNumbers {
+    fn of(registry: &Registry<()>) -> Self {
+        let (memberships, held) = (registry.memberships(), registry.counts().held);
+        Self { memberships, held, stats: registry.stats() }
+    }
+
     /// The counts, as `event_base_get_num_events` has them.
     pub(crate) fn counts(&self) -> EventCounts {
         let MembershipCounts { descriptors, signals, timeouts, active } = self.memberships;

@@ -301,16 +301,16 @@ impl<C> EventBase<C> {
         self.registry.control.calls_again()
     }
 
-    /// When the timeout was due that is a reason of a call, the last that began. `None` if none is.
+    /// When the timeout was due that is a reason of the last call that began, from its arguments.
+    /// `None` if none is.
     ///
     /// If the event was activated by hand for this reason, the time says nothing.
-    pub fn due(&self, call: &Call<C>) -> Option<Instant> {
-        let fired = call.fired();
-        if !fired.ready.contains(Ready::TIMEOUT) {
+    pub fn due(&self, id: EventId, ready: Ready) -> Option<Instant> {
+        if !ready.contains(Ready::TIMEOUT) {
             return None;
         }
         let Registry { events, timers, .. } = &self.registry;
-        let slot = &events.slots[events.slots.index_of(fired.id)?];
+        let slot = &events.slots[events.slots.index_of(id)?];
         let was_rearmed = slot.is_persistent() && slot.has_interval();
         let due_ns = if was_rearmed { timers.expired_ns } else { slot.deadline_ns };
         Some(timers.clock.instant(due_ns))

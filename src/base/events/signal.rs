@@ -197,7 +197,9 @@ impl Signals {
 
     /// Every event that waits for a signal.
     pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
-        self.events.iter().flat_map(|events| events.iter(slots))
+        // Without a source there has been no event.
+        let used = if self.source.is_some() { &self.events[..] } else { &[] };
+        used.iter().flat_map(|events| events.iter(slots))
     }
 
     /// Renews the source in a child after `fork(2)`.

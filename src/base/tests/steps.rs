@@ -101,7 +101,8 @@ fn a_call_of_a_timeout_knows_when_that_was_due() {
     test.base.begin_pass(&mut run);
     let mut due = Vec::new();
     while let Some(call) = test.base.begin_dispatch(&mut run) {
-        due.push((call.fired().token.0, test.base.due(&call)));
+        let Fired { id, ready, token, .. } = call.fired();
+        due.push((token.0, test.base.due(id, ready)));
         test.base.end_dispatch(&mut run);
     }
     let at = |ns| Some(test.base.registry.timers.clock.instant(ns));
