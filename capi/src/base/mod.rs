@@ -55,8 +55,9 @@ struct State {
     repetitions: u32,
     /// How many threads wait for the end of the current callback.
     waiters: u32,
-    /// Common timeouts by number, each with the value that the program has a pointer to.
-    common: Vec<(Box<timeval>, CommonTimeout)>,
+    /// Common timeouts by number, each with the value that the program has a pointer to. A `Box`
+    /// would claim that no one else has one.
+    common: Vec<(Arc<timeval>, CommonTimeout)>,
     /// The maxima of counts before the last time that one was cleared.
     max_before: EventCounts,
     /// The program freed the base while its loop ran; the loop frees it when it returns.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_int, c_uint};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use evshard::{EventCounts, Interest, Ready};
@@ -152,10 +153,10 @@ impl Base {
         let common = state.registry().common_timeout(duration).ok()?;
         let known = state.common.iter().find(|(_, known)| *known == common);
         if let Some((value, _)) = known {
-            return Some(&raw const **value);
+            return Some(Arc::as_ptr(value));
         }
-        let value = Box::new(time::common(duration, state.common.len()));
-        let address = &raw const *value;
+        let value = Arc::new(time::common(duration, state.common.len()));
+        let address = Arc::as_ptr(&value);
         state.common.push((value, common));
         Some(address)
     }
