@@ -9,7 +9,8 @@
 //!   holds the lock neither while it waits nor while it calls the program.
 //! - `record` is what the loop of a base records about itself if the environment requests it, and
 //!   `admin` the thread and the pages that show it.
-//! - `debug`, `log`, `symbols` and `time` are what the others need.
+//! - `check` is the checked mode. `symbols` has the names of functions, for pages and reports.
+//! - `debug`, `log` and `time` are what the others need.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("libevent's structures are described for 64-bit Linux");
@@ -17,6 +18,7 @@ compile_error!("libevent's structures are described for 64-bit Linux");
 mod abi;
 mod admin;
 mod base;
+mod check;
 mod debug;
 mod log;
 mod record;

@@ -3,15 +3,20 @@
 use std::ffi::{c_int, c_short};
 
 use super::access::event_ptr::EventPtr;
+use crate::check;
 use crate::log;
 
 #[unsafe(no_mangle)]
-extern "C" fn event_active(event: EventPtr, result: c_int, calls: c_short) {
+pub(super) extern "C" fn event_active(event: EventPtr, result: c_int, calls: c_short) {
+    if !check::may_use(event, "event_active") {
+        return;
+    }
     if event.base().is_null() {
         log::warn("event_active: event has no event_base set.");
         return;
     }
     event.base().get().activate(event, result, calls);
+    check::log_reports();
 }
 
 /// Activates an event in the next turn. For libevent's upper layers.

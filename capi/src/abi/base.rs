@@ -10,6 +10,7 @@ use crate::base::Base;
 use crate::base::config::EventConfig;
 use crate::base::freeing::Ending;
 use crate::base::queries::CountKinds;
+use crate::check;
 use crate::log;
 
 #[unsafe(no_mangle)]
@@ -21,7 +22,12 @@ pub(super) extern "C" fn event_base_new() -> BasePtr {
 extern "C" fn event_base_new_with_config(config: Option<&EventConfig>) -> BasePtr {
     let default = EventConfig::default();
     match Base::new(config.unwrap_or(&default), threads::are_enabled()) {
-        Ok(base) => BasePtr::new(base),
+        Ok(base) => {
+            let is_shared = base.is_shared();
+            let base = BasePtr::new(base);
+            check::on_base(base.address(), is_shared);
+            base
+        }
         Err(error) => {
             log::warn(&format!("event_base_new_with_config: {error}"));
             BasePtr::NULL
@@ -32,7 +38,7 @@ extern "C" fn event_base_new_with_config(config: Option<&EventConfig>) -> BasePt
 /// Without a base it frees that of `event_init`. Freed in one of its callbacks, it lasts until its
 /// loop returns.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn event_base_free(base: BasePtr) {
+pub(super) extern "C-unwind" fn event_base_free(base: BasePtr) {
     free(base, true);
 }
 
@@ -87,7 +93,7 @@ extern "C" fn event_base_get_npriorities(base: BasePtr) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_base_get_num_events(base: BasePtr, kinds: c_uint) -> c_int {
+pub(super) extern "C" fn event_base_get_num_events(base: BasePtr, kinds: c_uint) -> c_int {
     base.get().count(CountKinds::from_bits_truncate(kinds))
 }
 
@@ -111,7 +117,7 @@ type VisitFunction = unsafe extern "C-unwind" fn(BasePtr, EventPtr, *mut c_void)
 
 /// The visited events are those of one moment. The function may use the base.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn event_base_foreach_event(
+pub(super) extern "C-unwind" fn event_base_foreach_event(
     base: BasePtr,
     function: Option<VisitFunction>,
     argument: *mut c_void,

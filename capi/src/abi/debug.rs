@@ -2,6 +2,7 @@
 
 use super::access::event_ptr::EventPtr;
 use super::access::layout::ListFlags;
+use crate::check;
 use crate::debug::MODE;
 
 #[unsafe(no_mangle)]
@@ -19,5 +20,6 @@ extern "C" fn event_disable_debug_mode() {
 extern "C" fn event_debug_unassign(event: EventPtr) {
     MODE.expect_idle(event, "event_debug_unassign");
     MODE.note_teardown(event);
+    check::on_end(event);
     event.callback().remove_flags(ListFlags::INIT);
 }

@@ -7,7 +7,7 @@ use super::access::event_ptr::CallbackPtr;
 use super::access::layout::{CallbackFunction, Closure, Function};
 
 #[unsafe(no_mangle)]
-extern "C" fn event_deferred_cb_init_(
+pub(super) extern "C" fn event_deferred_cb_init_(
     callback: CallbackPtr,
     priority: u8,
     function: Option<CallbackFunction>,
@@ -23,12 +23,15 @@ extern "C" fn event_deferred_cb_set_priority_(callback: CallbackPtr, priority: u
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_deferred_cb_cancel_(base: BasePtr, callback: CallbackPtr) {
+pub(super) extern "C" fn event_deferred_cb_cancel_(base: BasePtr, callback: CallbackPtr) {
     event_callback_cancel_(base.or_current(), callback);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_deferred_cb_schedule_(base: BasePtr, callback: CallbackPtr) -> c_int {
+pub(super) extern "C" fn event_deferred_cb_schedule_(
+    base: BasePtr,
+    callback: CallbackPtr,
+) -> c_int {
     base.or_current().get().schedule(callback).into()
 }
 

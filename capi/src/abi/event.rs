@@ -9,6 +9,7 @@ use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::EventPtr;
 use super::access::layout::{Event, EventFlags, EventFunction, Function, ListFlags};
 use crate::base::Blocking;
+use crate::check;
 use crate::debug::MODE;
 use crate::log;
 
@@ -16,7 +17,7 @@ use crate::log;
 static SELF: u8 = 0;
 
 #[unsafe(no_mangle)]
-extern "C" fn event_self_cbarg() -> *mut c_void {
+pub(super) extern "C" fn event_self_cbarg() -> *mut c_void {
     (&raw const SELF).cast_mut().cast()
 }
 
@@ -31,6 +32,7 @@ pub(super) extern "C" fn event_assign(
 ) -> c_int {
     MODE.expect_nonblocking(fd, events);
     MODE.expect_idle(event, "event_assign");
+    check::before_assign(event);
     let base = base.or_current();
     let argument = if argument == event_self_cbarg() { event.as_argument() } else { argument };
     event.init(base, fd, events, Function::of_event(function), argument);
@@ -42,11 +44,12 @@ pub(super) extern "C" fn event_assign(
         event.callback().set_priority(base.get().priorities() / 2);
     }
     MODE.note_setup(event);
+    check::after_assign(event);
     0
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_new(
+pub(super) extern "C" fn event_new(
     base: BasePtr,
     fd: c_int,
     events: EventFlags,
@@ -62,9 +65,10 @@ extern "C" fn event_new(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_free(event: EventPtr) {
+pub(super) extern "C" fn event_free(event: EventPtr) {
     event_del(event);
     MODE.note_teardown(event);
+    check::on_end(event);
     event.free();
 }
 
@@ -77,6 +81,7 @@ extern "C" fn event_base_set(base: BasePtr, event: EventPtr) -> c_int {
     MODE.expect_setup(event, "event_base_set");
     event.set_base(base);
     event.callback().set_priority(base.get().priorities() / 2);
+    check::after_assign(event);
     0
 }
 
@@ -96,8 +101,13 @@ fn warn_of_no_base(function: &str) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_add(event: EventPtr, timeout: Option<&timeval>) -> c_int {
-    if has_base(event, "event_add") && event.base().get().add(event, timeout) { 0 } else { -1 }
+pub(super) extern "C" fn event_add(event: EventPtr, timeout: Option<&timeval>) -> c_int {
+    if !check::may_use(event, "event_add") || !has_base(event, "event_add") {
+        return -1;
+    }
+    let is_added = event.base().get().add(event, timeout);
+    check::log_reports();
+    if is_added { 0 } else { -1 }
 }
 
 #[unsafe(no_mangle)]
@@ -117,7 +127,7 @@ extern "C" fn event_del_noblock(event: EventPtr) -> c_int {
 
 #[inline]
 fn del(event: EventPtr, blocking: Blocking) -> c_int {
-    if !has_base(event, "event_del_") {
+    if !check::may_delete(event) || !has_base(event, "event_del_") {
         return -1;
     }
     if !event.is_certainly_idle() {
@@ -127,8 +137,8 @@ fn del(event: EventPtr, blocking: Blocking) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_remove_timer(event: EventPtr) -> c_int {
-    if !has_base(event, "event_remove_timer") {
+pub(super) extern "C" fn event_remove_timer(event: EventPtr) -> c_int {
+    if !check::may_use(event, "event_remove_timer") || !has_base(event, "event_remove_timer") {
         return -1;
     }
     event.base().get().remove_timer(event);
@@ -136,13 +146,20 @@ extern "C" fn event_remove_timer(event: EventPtr) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_priority_set(event: EventPtr, priority: c_int) -> c_int {
+pub(super) extern "C" fn event_priority_set(event: EventPtr, priority: c_int) -> c_int {
+    if !check::may_use(event, "event_priority_set") {
+        return -1;
+    }
     if event.base().get().set_priority(event, priority) { 0 } else { -1 }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_pending(event: EventPtr, events: c_short, due: Option<&mut timeval>) -> c_int {
-    if !has_base(event, "event_pending") {
+pub(super) extern "C" fn event_pending(
+    event: EventPtr,
+    events: c_short,
+    due: Option<&mut timeval>,
+) -> c_int {
+    if !check::may_use(event, "event_pending") || !has_base(event, "event_pending") {
         return 0;
     }
     let (pending, is_due) = event.base().get().pending(event, events);
@@ -153,48 +170,48 @@ extern "C" fn event_pending(event: EventPtr, events: c_short, due: Option<&mut t
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_initialized(event: EventPtr) -> c_int {
+pub(super) extern "C" fn event_initialized(event: EventPtr) -> c_int {
     event.callback().flags().contains(ListFlags::INIT).into()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_fd(event: EventPtr) -> c_int {
+pub(super) extern "C" fn event_get_fd(event: EventPtr) -> c_int {
     MODE.expect_setup(event, "event_get_fd");
     event.fd()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_base(event: EventPtr) -> BasePtr {
+pub(super) extern "C" fn event_get_base(event: EventPtr) -> BasePtr {
     MODE.expect_setup(event, "event_get_base");
     event.base()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_events(event: EventPtr) -> EventFlags {
+pub(super) extern "C" fn event_get_events(event: EventPtr) -> EventFlags {
     MODE.expect_setup(event, "event_get_events");
     event.events()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_callback(event: EventPtr) -> Option<EventFunction> {
+pub(super) extern "C" fn event_get_callback(event: EventPtr) -> Option<EventFunction> {
     MODE.expect_setup(event, "event_get_callback");
     event.callback().function().as_event()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_callback_arg(event: EventPtr) -> *mut c_void {
+pub(super) extern "C" fn event_get_callback_arg(event: EventPtr) -> *mut c_void {
     MODE.expect_setup(event, "event_get_callback_arg");
     event.callback().argument()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_priority(event: EventPtr) -> c_int {
+pub(super) extern "C" fn event_get_priority(event: EventPtr) -> c_int {
     MODE.expect_setup(event, "event_get_priority");
     event.callback().priority().into()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_get_assignment(
+pub(super) extern "C" fn event_get_assignment(
     event: EventPtr,
     base: Option<&mut BasePtr>,
     fd: Option<&mut c_int>,

@@ -6,10 +6,14 @@ use libc::timeval;
 
 use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::EventPtr;
+use crate::check;
 
 #[unsafe(no_mangle)]
 pub(super) extern "C-unwind" fn event_base_loop(base: BasePtr, flags: c_int) -> c_int {
+    check::on_loop(base.address());
     let result = base.get().run(flags);
+    check::on_loop_end(base.address());
+    check::log_reports();
     if base.get().is_freed() {
         base.free();
     }
@@ -59,6 +63,6 @@ extern "C" fn event_base_got_break(base: BasePtr) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_base_get_running_event(base: BasePtr) -> EventPtr {
+pub(super) extern "C" fn event_base_get_running_event(base: BasePtr) -> EventPtr {
     base.get().running_event().unwrap_or(EventPtr::NULL)
 }

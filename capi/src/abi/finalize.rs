@@ -7,7 +7,7 @@ use super::access::layout::{Closure, EventFinalizer, Function};
 use crate::log;
 
 #[unsafe(no_mangle)]
-extern "C" fn event_finalize(
+pub(super) extern "C" fn event_finalize(
     _: c_uint,
     event: EventPtr,
     function: Option<EventFinalizer>,
@@ -16,7 +16,7 @@ extern "C" fn event_finalize(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_free_finalize(
+pub(super) extern "C" fn event_free_finalize(
     _: c_uint,
     event: EventPtr,
     function: Option<EventFinalizer>,

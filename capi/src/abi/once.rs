@@ -8,6 +8,7 @@ use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::EventPtr;
 use super::access::layout::{EventFlags, EventFunction, Marks};
 use super::event::event_assign;
+use crate::check;
 use crate::debug::MODE;
 use crate::time;
 
@@ -37,6 +38,7 @@ pub(super) extern "C" fn event_base_once(
         base.get().activate(event, EventFlags::TIMEOUT.bits().into(), 1);
     } else if !base.get().add(event, timeout) {
         MODE.note_teardown(event);
+        check::on_end(event);
         event.free();
         return -1;
     }

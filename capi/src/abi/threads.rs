@@ -120,7 +120,7 @@ extern "C" fn evthread_set_id_callback(function: Option<IdFunction>) {
 /// Enables threads. A stock `libevent_pthreads` behind this library has the locks that libevent's
 /// upper layers need; this library needs none of them.
 #[unsafe(no_mangle)]
-extern "C" fn evthread_use_pthreads() -> c_int {
+pub(super) extern "C" fn evthread_use_pthreads() -> c_int {
     if let Some(result) = stock::call_next(c"evthread_use_pthreads") {
         return result;
     }

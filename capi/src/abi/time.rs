@@ -30,7 +30,10 @@ extern "C" fn event_base_update_cache_time(base: BasePtr) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn event_base_init_common_timeout(base: BasePtr, duration: &timeval) -> *const timeval {
+pub(super) extern "C" fn event_base_init_common_timeout(
+    base: BasePtr,
+    duration: &timeval,
+) -> *const timeval {
     base.get().common_timeout(duration).unwrap_or(ptr::null())
 }
 

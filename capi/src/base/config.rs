@@ -14,6 +14,7 @@ use crate::abi::access::is_privileged_for_caller;
 use crate::abi::access::lock::BaseLock;
 use crate::admin;
 use crate::base::finished::Finished;
+use crate::check;
 use crate::debug;
 
 bitflags::bitflags! {
@@ -121,6 +122,7 @@ impl Base {
     /// Opens a base. Threads may share it if `has_threads`.
     pub(crate) fn new(config: &EventConfig, has_threads: bool) -> evshard::Result<Self> {
         debug::MODE.note_use();
+        check::begin();
         let mut base = EventBase::new(config.to_evshard())?;
         let method = config.method(base.registry().backend_name());
         let has_edges = base.registry().features().contains(Features::EDGE);
@@ -141,6 +143,6 @@ impl Base {
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);
         let record = admin::new_record(method.to_str().unwrap_or_default());
-        Ok(Self { state, finished: Finished::default(), record })
+        Ok(Self { state, is_shared, finished: Finished::default(), record })
     }
 }

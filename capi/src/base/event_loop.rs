@@ -7,10 +7,12 @@ use evshard::{LoopEnd, LoopFlags, Ready};
 use parking_lot::lock_api::MutexGuard;
 
 use super::{Base, Guard, State, Thread};
+use crate::abi::access::base_ptr::BasePtr;
 use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
 use crate::admin;
+use crate::check;
 use crate::debug;
 use crate::log;
 
@@ -32,6 +34,7 @@ impl Base {
     pub(crate) fn run(&self, flags: c_int) -> c_int {
         let Some(mut turns) = self.begin_loop(flags) else { return -1 };
         while let Some(call) = self.next_call(&mut turns) {
+            check::log_reports();
             if let Some(record) = &self.record {
                 record.begin_call(call);
             }
@@ -92,6 +95,7 @@ impl Base {
                 turns.result = c_int::from(end == LoopEnd::Empty);
                 return self.end_loop(&mut state);
             }
+            check::before_wait(BasePtr::address_of(self));
             if let Err(error) = self.wait(&mut state, &turns.run) {
                 log::warn(&format!("event_base_loop: {error}"));
                 turns.result = -1;
@@ -129,6 +133,7 @@ impl Base {
             record.begin_wait(state.registry());
         }
         MutexGuard::unlocked(state, || {
+            check::log_reports();
             wait.run();
             if let Some(record) = &self.record {
                 record.end_wait();
@@ -169,6 +174,10 @@ impl State {
     /// Copies what the call of a callback needs, and gives its slot back unless it stays pending.
     fn settle(&mut self, callback: CallbackPtr, call: &steps::Call<()>) -> Option<Call> {
         let fired = call.fired();
+        if !check::is_as_left(callback, fired.id) {
+            self.registry().give_back(fired.id);
+            return None;
+        }
         if callback.slot() != Some(fired.id) {
             self.registry().give_back(fired.id);
             log::warn(&format!(
@@ -194,6 +203,7 @@ impl State {
             self.registry().give_back(fired.id);
             callback.set_slot(None);
             callback.remove_flags(ListFlags::STATE);
+            check::on_idle(callback);
         }
         self.calls += 1;
         self.repetitions = repetitions;
@@ -202,6 +212,7 @@ impl State {
                 self.current = Some(callback);
             } else if let Some(event) = callback.event() {
                 debug::MODE.note_teardown(event);
+                check::on_end(event);
             }
             return Some(finalizer_or_deferred);
         }
@@ -228,6 +239,7 @@ impl State {
         if marks.contains(Marks::ONCE) {
             debug::MODE.note_teardown(event);
             self.current = None;
+            check::on_end(event);
             event.free();
         }
         Some(call)

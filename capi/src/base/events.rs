@@ -10,7 +10,7 @@ use super::{Base, Guard, State};
 use crate::abi::access;
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
-use crate::{debug, log, time};
+use crate::{check, debug, log, time};
 
 /// Whether the deletion of an event waits for the end of its callback in another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +221,7 @@ impl State {
             registry.set_priority(id, priority).expect("it is idle, and the priority exists");
         }
         callback.set_slot(Some(id));
+        check::on_pending(callback);
         id
     }
 
@@ -231,6 +232,7 @@ impl State {
             self.base.acting().give_back(id);
             callback.set_slot(None);
             callback.remove_flags(ListFlags::STATE);
+            check::on_idle(callback);
         }
     }
 }

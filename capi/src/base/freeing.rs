@@ -7,6 +7,7 @@ use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::Marks;
 use crate::admin;
+use crate::check;
 use crate::log;
 
 /// One step of the end of a base.
@@ -45,6 +46,7 @@ impl Base {
         // A slot that its event has lost is given back, too.
         state.registry().give_back(id);
         if let Some(event) = callback.event().filter(|_| callback.marks().contains(Marks::ONCE)) {
+            check::on_end(event);
             event.free();
         }
         Ending::Event(call)

@@ -32,6 +32,8 @@ pub(crate) use events::Blocking;
 /// See the module's documentation.
 pub(crate) struct Base {
     state: Mutex<BaseLock, State>,
+    /// Whether the lock is one for several threads.
+    is_shared: bool,
     /// Threads that wait for the end of a callback in `event_del`.
     finished: Finished,
     /// What the loop does, if the process is observed.
@@ -77,6 +79,11 @@ impl Thread {
 }
 
 impl Base {
+    /// Whether several threads may use it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     fn lock(&self) -> Guard<'_> {
         self.state.lock()
     }

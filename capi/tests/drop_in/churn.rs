@@ -6,7 +6,7 @@ use crate::library::{Library, compile, printed};
 use test_needs::{Need, missing};
 
 /// Of each run. docs/DROP_IN.md has the result of runs of a million.
-const EVENTS: u32 = 8_000;
+const EVENTS: u32 = 4_000;
 
 /// `tests/c/churn.c` aborts if a promise of libevent's does not hold.
 #[track_caller]

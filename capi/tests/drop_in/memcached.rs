@@ -1,9 +1,9 @@
 //! The distribution's memcached on this library.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -30,11 +30,17 @@ impl Drop for Memcached {
     }
 }
 
+fn reports_of(library: &Library) -> PathBuf {
+    library.folder().join("memcached.err")
+}
+
 fn start(socket: &Path, library: &Library, environment: &[(&str, &str)]) -> Memcached {
     let mut command = Command::new("memcached");
     command.envs(environment.iter().copied());
     command.args(["-u", "root", "-t", "4", "-m", "512", "-I", "2m", "-s"]).arg(socket);
-    let child = command.env("LD_LIBRARY_PATH", library.folder()).spawn();
+    let reports = File::create(reports_of(library)).expect("a file for its messages");
+    command.env("LD_LIBRARY_PATH", library.folder());
+    let child = command.stderr(reports).spawn();
     Memcached(child.expect("memcached starts"))
 }
 
@@ -81,12 +87,22 @@ fn work(socket: &Path, number: usize) {
 
 #[test]
 fn an_unchanged_memcached_with_four_threads_returns_what_was_set() {
+    serve_values("0");
+}
+
+#[test]
+fn the_checked_mode_has_nothing_to_report_of_memcached_under_load() {
+    serve_values("1");
+}
+
+/// Runs memcached with this value of `EVSHARD_CHECK`.
+fn serve_values(checks: &str) {
     if missing(Need::Libevent) || missing(Need::Program("memcached")) {
         return;
     }
     let library = Library::new();
     let socket = library.folder().join("memcached.sock");
-    let memcached = start(&socket, &library, &[]);
+    let memcached = start(&socket, &library, &[("EVSHARD_CHECK", checks)]);
     drop(connect(&socket));
     let maps = fs::read_to_string(format!("/proc/{}/maps", memcached.0.id())).expect("its maps");
     let loaded: Vec<&str> = maps.lines().filter(|line| line.contains("libev")).collect();
@@ -98,6 +114,8 @@ fn an_unchanged_memcached_with_four_threads_returns_what_was_set() {
             scope.spawn(move || work(socket, number));
         }
     });
+    let reports = fs::read_to_string(reports_of(&library)).expect("its messages");
+    assert!(!reports.contains("EVSHARD_CHECK"), "{reports}");
 }
 
 #[test]

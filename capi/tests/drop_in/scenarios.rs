@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::library::{CRATE, Library, compile, printed};
+use crate::library::{CRATE, Library, compile, printed, run};
 use test_needs::{Need, missing, program};
 
 /// Runs a program of `tests/c` with both libraries, with these environment variables.
@@ -14,15 +14,13 @@ fn compare(source: &str, environment: &[(&str, &str)]) {
     }
     let ours = Library::new();
     let compiled = compile(source, ours.folder());
-    let run = |folder: Option<&Path>| {
+    let command = || {
         let mut command = Command::new("timeout");
         command.arg("60").arg(&compiled).envs(environment.iter().copied());
-        if let Some(folder) = folder {
-            command.env("LD_LIBRARY_PATH", folder);
-        }
-        printed(&mut command)
+        command
     };
-    let (with_stock, with_ours) = (run(None), run(Some(ours.folder())));
+    let with_stock = printed(&mut command());
+    let with_ours = printed(command().env("LD_LIBRARY_PATH", ours.folder()));
     let text = fs::read_to_string(Path::new(CRATE).join("tests/c").join(source)).expect("source");
     // A program that ends too early says the same with both.
     if environment.is_empty() {
@@ -32,6 +30,18 @@ fn compare(source: &str, environment: &[(&str, &str)]) {
         }
     }
     assert_eq!(with_stock, with_ours, "{source}: left libevent, right this library");
+    if environment.is_empty() {
+        expect_no_report(command().env("LD_LIBRARY_PATH", ours.folder()), &with_ours);
+    }
+}
+
+/// A correct program prints the same in the checked mode, which reports nothing.
+#[track_caller]
+fn expect_no_report(command: &mut Command, printed: &str) {
+    let checked = run(command.env("EVSHARD_CHECK", "1"));
+    assert_eq!(printed, String::from_utf8_lossy(&checked.stdout), "right in the checked mode");
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert!(!errors.contains("EVSHARD_CHECK"), "{errors}");
 }
 
 #[test]

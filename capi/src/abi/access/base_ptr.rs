@@ -1,10 +1,12 @@
 //! Handles of bases: what a program has as `struct event_base *`.
 
+use std::mem::offset_of;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::memory;
 use crate::base::Base;
+use crate::check;
 use crate::log::{self, ABORT};
 
 /// A `struct event_base *` of the program.
@@ -49,6 +51,15 @@ impl BasePtr {
         CURRENT.store(self.0, Ordering::Release);
     }
 
+    pub(crate) fn address(self) -> usize {
+        self.0.addr()
+    }
+
+    /// The address of the handle of this base.
+    pub(crate) fn address_of(base: &Base) -> usize {
+        ptr::from_ref(base).addr() - offset_of!(Handle, base)
+    }
+
     pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }
@@ -91,6 +102,7 @@ impl BasePtr {
         // Of several that free the current base at once, one finds it.
         let _ =
             CURRENT.compare_exchange(self.0, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+        check::on_base_end(self.address());
         // SAFETY: the pointer is of `new`, and the program frees a base once and uses it no more.
         let handle = unsafe { self.0.read() };
         drop(handle);

@@ -46,6 +46,11 @@ impl Function {
         unsafe { self.event }
     }
 
+    /// 0 if there is none.
+    pub(super) fn address(self) -> usize {
+        self.as_event().map_or(0, |function| function as usize)
+    }
+
     fn as_callback(self) -> Option<CallbackFunction> {
         // SAFETY: as in `as_event`.
         unsafe { self.callback }

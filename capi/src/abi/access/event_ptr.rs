@@ -10,6 +10,7 @@ use super::base_ptr::BasePtr;
 use super::layout::{Closure, Event, EventCallback, EventFlags, Function, ListFlags, Marks};
 use super::thread_id;
 use crate::abi::memory;
+use crate::check::Memory;
 use crate::debug;
 
 /// A `struct event *` of the program.
@@ -64,6 +65,21 @@ impl CallbackPtr {
         unsafe { self.0.write(callback) }
     }
 
+    pub(crate) fn address(self) -> usize {
+        self.0.addr()
+    }
+
+    /// The address of the program's function; 0 if there is none.
+    pub(crate) fn function_address(self) -> usize {
+        self.function().address()
+    }
+
+    /// What the checked mode compares.
+    pub(crate) fn memory(self) -> Memory {
+        // SAFETY: as for reading a field.
+        Memory::of(unsafe { &*self.0 })
+    }
+
     pub(crate) fn closure(self) -> Closure {
         Closure::of(self.closure_byte())
     }
@@ -100,6 +116,16 @@ impl CallbackPtr {
     }
 }
 
+impl Memory {
+    pub(super) fn of(callback: &EventCallback) -> Self {
+        Self {
+            slot: callback.slot,
+            is_event: callback.flags.contains(ListFlags::INIT),
+            function: callback.function.address(),
+        }
+    }
+}
+
 impl EventPtr {
     pub(crate) const NULL: Self = Self(ptr::null_mut());
 
@@ -120,6 +146,22 @@ impl EventPtr {
 
     pub(crate) fn as_argument(self) -> *mut c_void {
         self.0.cast()
+    }
+
+    /// An event in this memory.
+    #[cfg(test)]
+    pub(crate) fn of_memory(memory: *mut Event) -> Self {
+        Self(memory)
+    }
+
+    /// The event that was passed as an argument (`as_argument`, `event_self_cbarg`).
+    ///
+    /// # Safety
+    ///
+    /// The argument must be one.
+    #[cfg(test)]
+    pub(crate) unsafe fn of_argument(argument: *mut c_void) -> Self {
+        Self(argument.cast())
     }
 
     /// Whether the event is neither pending nor active and no other thread can run its callback.

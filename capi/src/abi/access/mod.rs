@@ -7,9 +7,12 @@ pub(crate) mod layout;
 pub(crate) mod loaded;
 pub(crate) mod lock;
 pub(crate) mod log_functions;
+mod probe;
 pub(crate) mod process;
 pub(crate) mod stock;
 pub(crate) mod thread_id;
+
+pub(crate) use probe::{FileId, file_id};
 
 /// Whether the descriptor is open and blocks.
 pub(crate) fn is_blocking(fd: std::ffi::c_int) -> bool {
@@ -20,6 +23,10 @@ pub(crate) fn is_blocking(fd: std::ffi::c_int) -> bool {
 
 /// Whether the program runs with more rights than its caller has. It then ignores the environment.
 pub(crate) fn is_privileged_for_caller() -> bool {
+    // Miri does not have this function.
+    if cfg!(miri) {
+        return false;
+    }
     // SAFETY: it takes no pointer and cannot fail.
     let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) };
     is_secure != 0
