@@ -26,3 +26,6 @@ mod memory;
 mod once;
 mod threads;
 mod time;
+
+#[cfg(test)]
+mod tests;
