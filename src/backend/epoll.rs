@@ -56,6 +56,7 @@ impl EpollBackend {
 
     /// Applies all changes through the ring; false if there is none or it failed. The caller may
     /// then apply all of them again, which has the same effect as applying them once.
+    #[inline(never)]
     fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) -> bool {
         let Some(ring) = self.flush.ring_for(changes.len()) else { return false };
         let ops = || changes.iter().filter_map(|change| Some((*change, op_for(*change)?)));
@@ -66,11 +67,9 @@ impl EpollBackend {
             return false;
         };
         for ((change, op), result) in ops().zip(results) {
-            let result = match -result {
-                0 => Ok(()),
-                errno => Err(RefusedChange { fd: change.fd, op: op.name(), errno }),
-            };
-            refused.extend(settle(&self.epoll, change, op, result).err());
+            if result != 0 {
+                refused.extend(recover(&self.epoll, change, op, -result).err());
+            }
         }
         true
     }
@@ -78,35 +77,34 @@ impl EpollBackend {
 
 type CtlResult = std::result::Result<(), RefusedChange>;
 
-fn apply_one(epoll: &Epoll, change: Change) -> CtlResult {
-    let Some(op) = op_for(change) else { return Ok(()) };
-    settle(epoll, change, op, ctl(epoll, op, change.fd, epoll_mask_of(change)))
+#[inline]
+fn apply_one(epoll: &Epoll, change: Change, refused: &mut Vec<RefusedChange>) {
+    let Some(op) = op_for(change) else { return };
+    if let Err(refusal) = ctl(epoll, op, change.fd, epoll_mask_of(change)) {
+        refused.extend(recover(epoll, change, op, refusal.errno).err());
+    }
 }
 
-/// Turns the kernel's result of `op` into the result of the change, after libevent's recoveries.
-fn settle(epoll: &Epoll, change: Change, op: Op, result: CtlResult) -> CtlResult {
-    let mask = epoll_mask_of(change);
-    match (op, result) {
+/// The result of a change whose `op` the kernel refused, after libevent's recoveries.
+#[cold]
+fn recover(epoll: &Epoll, change: Change, op: Op, errno: i32) -> CtlResult {
+    let (fd, mask) = (change.fd, epoll_mask_of(change));
+    let result = match (op, errno) {
         // The descriptor was closed and its number reused: the kernel dropped the registration.
-        (Op::Mod, Err(RefusedChange { errno: libc::ENOENT, .. })) => {
-            ctl(epoll, Op::Add, change.fd, mask)
-        }
+        (Op::Mod, libc::ENOENT) => ctl(epoll, Op::Add, fd, mask),
         // A duplicate of a registered descriptor took its number.
-        (Op::Add, Err(RefusedChange { errno: libc::EEXIST, .. })) => {
-            ctl(epoll, Op::Mod, change.fd, mask)
-        }
+        (Op::Add, libc::EEXIST) => ctl(epoll, Op::Mod, fd, mask),
         // The descriptor was closed, and its number perhaps reused: it is gone, as requested.
-        (Op::Del, Err(RefusedChange { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
-            Ok(())
-        }
-        (_, result) => result,
-    }
-    .inspect_err(|_| {
+        (Op::Del, libc::ENOENT | libc::EBADF | libc::EPERM) => Ok(()),
+        _ => Err(RefusedChange { fd, op: op.name(), errno }),
+    };
+    result.inspect_err(|_| {
         // A registration that the base no longer tracks would report for ever.
-        let _ = ctl(epoll, Op::Del, change.fd, 0);
+        let _ = ctl(epoll, Op::Del, fd, 0);
     })
 }
 
+#[inline]
 fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> CtlResult {
     let refusal = |error: io::Error| {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -137,9 +135,10 @@ impl Backend for EpollBackend {
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
-        if !self.apply_by_ring(changes, refused) {
+        let has_ring = self.flush.ring_for(changes.len()).is_some();
+        if !(has_ring && self.apply_by_ring(changes, refused)) {
             for change in changes {
-                refused.extend(apply_one(&self.epoll, *change).err());
+                apply_one(&self.epoll, *change, refused);
             }
         }
     }

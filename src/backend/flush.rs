@@ -51,16 +51,21 @@ impl Flush {
     }
 
     /// The ring, if this many changes should go through it.
+    #[inline]
     pub(super) fn ring_for(&mut self, changes: usize) -> Option<&mut RingFlush> {
         if matches!(self, Self::Undecided) && changes >= AUTO_MIN {
-            // A refusal is no error here: calls have the same effect.
-            *self =
-                RingFlush::new().map_or(Self::Calls, |ring| Self::Ring(AUTO_MIN, Box::new(ring)));
+            self.decide();
         }
         match self {
             Self::Ring(min, ring) if changes >= *min => Some(ring),
             _ => None,
         }
+    }
+
+    /// Opens a ring. A refusal is no error: calls have the same effect.
+    #[cold]
+    fn decide(&mut self) {
+        *self = RingFlush::new().map_or(Self::Calls, |ring| Self::Ring(AUTO_MIN, Box::new(ring)));
     }
 }
 

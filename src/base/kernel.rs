@@ -125,6 +125,17 @@ impl fmt::Debug for Wait {
     }
 }
 
+/// Takes the refusal of a descriptor. A ring may also report that of another one's earlier change,
+/// which the next wait takes.
+#[cold]
+fn take_refusal_of(
+    fd: i32,
+    refused: &mut Vec<RefusedChange>,
+) -> std::result::Result<(), RefusedChange> {
+    let own = refused.iter().position(|refusal| refusal.fd == fd);
+    own.map_or(Ok(()), |index| Err(refused.swap_remove(index)))
+}
+
 impl Kernel {
     pub(super) fn new(config: &Config, selected: Selected) -> Self {
         let mut kernel = Self {
@@ -190,9 +201,7 @@ impl Kernel {
             (ChangelistPolicy::Immediate, Some(Wait { backend, refused, .. })) => {
                 self.changes += 1;
                 backend.apply(&[change], refused);
-                // A ring may also report a refusal of an earlier change, which the next wait takes.
-                let own = refused.iter().position(|refusal| refusal.fd == change.fd);
-                own.map_or(Ok(()), |index| Err(refused.swap_remove(index)))
+                if refused.is_empty() { Ok(()) } else { take_refusal_of(change.fd, refused) }
             }
             _ => {
                 let position = fds.change_position_mut(change.fd);

@@ -44,6 +44,7 @@ impl Op {
     }
 
     /// The kernel's number for it.
+    #[inline]
     pub(super) fn raw(self) -> i32 {
         match self {
             Self::Add => libc::EPOLL_CTL_ADD,
@@ -89,6 +90,7 @@ impl Epoll {
     }
 
     /// `epoll_ctl(2)`; the descriptor itself is the event's data.
+    #[inline]
     pub(crate) fn ctl(&self, op: Op, fd: RawFd, events: u32) -> io::Result<()> {
         let mut event = libc::epoll_event { events, u64: fd as u64 };
         // SAFETY: `event` lives across the call and the kernel only reads it.

@@ -91,12 +91,13 @@ use std::time::{Duration, Instant};
 use super::{EventBase, LoopEnd, LoopFlags};
 use crate::backend::{FdReady, Features, Reported, is_transient};
 use crate::base::cross_thread::notify::Request;
+use crate::base::events::slot::Interval;
 pub use crate::base::kernel::Wait;
 use crate::base::limit::Budget;
-use crate::base::registry::Registry;
 pub use crate::base::registry::dispatch::Call;
+use crate::base::registry::{Handler, Registry};
 use crate::error::{Error, Result};
-use crate::event::{EventId, Ready};
+use crate::event::{EventId, EventSpec, Ready};
 
 /// How often a turn asks the kernel again what is ready. By then epoll's event array is at its
 /// maximum, and the kernel has reported more descriptors than most processes may open.
@@ -399,12 +400,35 @@ impl<C> Registry<C> {
     /// Ends an event as [`free`](Self::free), whose owner goes on with its descriptor and will
     /// create another event for it. What is known of the descriptor stays known: that a report has
     /// disarmed it, and whether it stays open.
-    #[inline(always)]
+    #[inline]
     pub fn give_back(&mut self, id: EventId) {
         if let Some(index) = self.events.slots.index_of(id) {
             self.control.note_deleted(id);
             self.del_index(index);
             self.events.free(index);
+        }
+    }
+
+    /// Makes an event as idle as a new one: as [`del`](Self::del), and it has no interval any more.
+    #[inline(always)]
+    pub fn reset(&mut self, id: EventId) {
+        if let Some(index) = self.events.slots.index_of(id) {
+            self.control.note_deleted(id);
+            self.del_index(index);
+            self.events.slots[index].set_interval(Interval::None);
+        }
+    }
+
+    /// Gives an event back, and creates another one in its slot.
+    #[inline]
+    pub fn replace(&mut self, id: EventId, spec: EventSpec, handler: Handler<C>) -> EventId {
+        match self.events.slots.index_of(id) {
+            Some(index) => {
+                self.control.note_deleted(id);
+                self.del_index(index);
+                self.create_in(index, spec, handler)
+            }
+            None => self.create(spec, handler),
         }
     }
 }

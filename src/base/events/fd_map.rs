@@ -52,6 +52,7 @@ impl FdEntry {
     };
 
     /// The union of its events' interests.
+    #[inline]
     fn interest(&self) -> Interest {
         let mut interest = Interest::empty();
         interest.set(Interest::READ, self.reads > 0);
@@ -61,11 +62,13 @@ impl FdEntry {
     }
 
     /// What the backend watches.
+    #[inline]
     fn armed(&self) -> Interest {
         if self.watch.contains(Watch::DISARMED) { Interest::empty() } else { self.interest() }
     }
 
     /// Whether a count is at its limit for one more event with this interest.
+    #[inline]
     fn is_full(&self, interest: Interest) -> bool {
         let full = |bit, count| interest.contains(bit) && count == u16::MAX;
         full(Interest::READ, self.reads)
@@ -73,24 +76,27 @@ impl FdEntry {
             || full(Interest::CLOSED, self.closes)
     }
 
+    #[inline]
     fn add(&mut self, interest: Interest) {
         self.reads += u16::from(interest.contains(Interest::READ));
         self.writes += u16::from(interest.contains(Interest::WRITE));
         self.closes += u16::from(interest.contains(Interest::CLOSED));
     }
 
+    #[inline]
     fn subtract(&mut self, interest: Interest) {
         self.reads -= u16::from(interest.contains(Interest::READ));
         self.writes -= u16::from(interest.contains(Interest::WRITE));
         self.closes -= u16::from(interest.contains(Interest::CLOSED));
     }
 
-    /// The change from `old` to its events' interest now.
-    fn change(&self, fd: RawFd, old: Interest) -> Change {
+    /// The change from `old` to `new`, as its events want it watched now.
+    #[inline]
+    fn change(&self, fd: RawFd, old: Interest, new: Interest) -> Change {
         Change {
             fd,
             old,
-            new: self.interest(),
+            new,
             edge: self.watch.contains(Watch::EDGE),
             was_once: false,
             was_other_trigger: false,
@@ -117,6 +123,7 @@ impl FdMap {
     ///
     /// A lone event that does not persist is registered to be reported once, so that its firing
     /// needs no further change. An error leaves the map unchanged.
+    #[inline]
     pub(in crate::base) fn insert<H>(
         &mut self,
         slots: &mut SlotTable<H>,
@@ -140,7 +147,11 @@ impl FdMap {
         if entry.is_full(interest) {
             return Err(Error::TooManyEvents { fd });
         }
-        let (old, was_once) = (entry.armed(), entry.watch.contains(Watch::ONCE));
+        let (before, old) = match alone {
+            true => (Interest::empty(), Interest::empty()),
+            false => (entry.interest(), entry.armed()),
+        };
+        let was_once = entry.watch.contains(Watch::ONCE);
         entry.add(interest);
         let once = alone && !slots[index].is_persistent();
         entry.watch.set(Watch::EDGE, edge);
@@ -148,7 +159,8 @@ impl FdMap {
         // Once reported, it is disarmed: no registration is left to be replaced.
         let was_once = was_once && !old.is_empty();
         let was_other_trigger = is_mixed && !old.is_empty();
-        let change = Change { was_once, was_other_trigger, ..entry.change(fd, old) };
+        let change =
+            Change { was_once, was_other_trigger, ..entry.change(fd, old, before | interest) };
         let must_update = old != change.new || was_once || was_other_trigger;
         if must_update {
             entry.watch -= Watch::DISARMED;
@@ -159,6 +171,7 @@ impl FdMap {
     }
 
     /// Unlinks an event from its descriptor; returns the change that the kernel needs, if any.
+    #[inline(always)]
     pub(in crate::base) fn remove<H>(
         &mut self,
         slots: &mut SlotTable<H>,
@@ -173,10 +186,14 @@ impl FdMap {
         let interest = slots[index].interest();
         let entry = &mut self.entries[fd as usize];
         entry.events.remove(slots, index);
-        let old = entry.armed();
+        let is_last = entry.events.is_empty();
+        let before = if is_last { interest } else { entry.interest() };
+        let is_disarmed = entry.watch.contains(Watch::DISARMED);
+        let old = if is_disarmed { Interest::empty() } else { before };
         entry.subtract(interest);
+        let new = if is_last { Interest::empty() } else { entry.interest() };
         let was_once = entry.watch.contains(Watch::ONCE);
-        let change = Change { was_once, ..entry.change(fd, old) };
+        let change = Change { was_once, ..entry.change(fd, old, new) };
         (old != change.new).then_some(change)
     }
 
@@ -204,7 +221,7 @@ impl FdMap {
         entry.watch |= Watch::DISARMED;
         let only = entry.events.only(slots)?;
         let reported = ready.intersects(slots[only].interest().into());
-        let again = entry.change(fd, Interest::empty());
+        let again = entry.change(fd, Interest::empty(), entry.interest());
         if reported {
             return None;
         }
@@ -240,7 +257,7 @@ impl FdMap {
             entry.change = 0;
             entry.watch -= Watch::DISARMED;
             if !entry.events.is_empty() {
-                changes.push(entry.change(fd, Interest::empty()));
+                changes.push(entry.change(fd, Interest::empty(), entry.interest()));
             }
         }
         changes
@@ -258,18 +275,25 @@ impl FdMap {
     }
 
     /// The entry of `fd`; grows the map if needed.
+    #[inline]
     fn reserve(&mut self, fd: RawFd) -> Result<&mut FdEntry> {
         let index = usize::try_from(fd).unwrap_or(usize::MAX);
         if index >= self.entries.len() {
-            // A large number without an open file must not make the vector as long. Within the
-            // capacity there is nothing to check.
-            if index >= self.entries.capacity() && !is_open(fd) {
-                return Err(RefusedChange { fd, op: "add an event", errno: libc::EBADF }.into());
-            }
-            // The length grows only as needed. Capacity doubles, but untouched memory is free.
-            self.entries.resize(index + 1, FdEntry::EMPTY);
+            self.grow(fd, index)?;
         }
         Ok(&mut self.entries[index])
+    }
+
+    #[cold]
+    fn grow(&mut self, fd: RawFd, index: usize) -> Result<()> {
+        // A large number without an open file must not make the vector as long. Within the
+        // capacity there is nothing to check.
+        if index >= self.entries.capacity() && !is_open(fd) {
+            return Err(RefusedChange { fd, op: "add an event", errno: libc::EBADF }.into());
+        }
+        // The length grows only as needed. Capacity doubles, but untouched memory is free.
+        self.entries.resize(index + 1, FdEntry::EMPTY);
+        Ok(())
     }
 
     /// Panics unless lists, links and counts agree.

@@ -13,7 +13,7 @@ use crate::event::{EventId, Ready};
 use active::ActiveQueues;
 use fd_map::FdMap;
 use signal::{SignalMethod, Signals};
-use slot::SlotTable;
+use slot::{Contents, SlotTable};
 
 /// All events of a base, what each is a member of, and the counts of memberships.
 pub(in crate::base) struct Events<H> {
@@ -81,6 +81,15 @@ impl<H> Events<H> {
             self.forget_refusal(index);
         }
         self.slots.remove(index);
+    }
+
+    /// Stores another event in the slot of one that is a member of nothing.
+    #[inline]
+    pub(in crate::base) fn replace(&mut self, index: u32, contents: Contents<H>) -> EventId {
+        if !self.refusals.is_empty() {
+            self.forget_refusal(index);
+        }
+        self.slots.replace(index, contents)
     }
 
     #[cold]

@@ -306,14 +306,22 @@ impl<H> SlotTable<H> {
         id
     }
 
+    /// Stores another event in an occupied slot; from now on the id of the one before it is stale.
+    #[inline]
+    pub(in crate::base) fn replace(&mut self, index: u32, contents: Contents<H>) -> EventId {
+        let slot = &mut self.slots[index as usize];
+        debug_assert_eq!(slot.state, State::OCCUPIED);
+        *slot = Slot::new(contents, after(slot.generation));
+        slot.id(index)
+    }
+
     /// Vacates the slot; from now on its id is stale.
     #[inline]
     pub(in crate::base) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
-        // After 2^32 - 1 events in one slot its ids repeat. No program holds an id that long.
-        slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        slot.generation = after(slot.generation);
         slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;
         self.occupied -= 1;
@@ -342,6 +350,13 @@ impl<H> SlotTable<H> {
             .zip(&self.slots)
             .filter_map(|(index, slot)| slot.state.contains(State::OCCUPIED).then_some(index))
     }
+}
+
+/// The generation of a slot's next event. After 2^32 - 1 events in one slot its ids repeat. No
+/// program holds an id that long.
+#[inline]
+fn after(generation: NonZeroU32) -> NonZeroU32 {
+    generation.checked_add(1).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cold]

@@ -107,6 +107,20 @@ impl<C> Registry<C> {
         self.create_with(spec, handler, EventFlags::empty(), middle)
     }
 
+    /// Creates an event as [`create`](Self::create) in the slot of an idle one, whose id is stale
+    /// from now on.
+    #[inline]
+    pub(super) fn create_in(
+        &mut self,
+        index: u32,
+        spec: EventSpec,
+        handler: Handler<C>,
+    ) -> EventId {
+        let middle = self.events.active.priorities() / 2;
+        let contents = self.contents_of(spec, handler, EventFlags::empty(), middle);
+        self.events.replace(index, contents)
+    }
+
     /// Creates an event of the base itself. It has the highest priority and does not keep the loop
     /// alive.
     pub(super) fn create_internal(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
@@ -122,6 +136,18 @@ impl<C> Registry<C> {
         extra: EventFlags,
         priority: u8,
     ) -> EventId {
+        let contents = self.contents_of(spec, handler, extra, priority);
+        self.events.slots.insert(contents)
+    }
+
+    #[inline(always)]
+    fn contents_of(
+        &self,
+        spec: EventSpec,
+        handler: Handler<C>,
+        extra: EventFlags,
+        priority: u8,
+    ) -> Contents<Handler<C>> {
         let mut flags = EventFlags::from_bits_retain(spec.interest.bits()) | extra;
         flags.set(EventFlags::PERSIST, spec.persist);
         flags.set(EventFlags::EDGE, spec.edge);
@@ -133,7 +159,7 @@ impl<C> Registry<C> {
             }
             source => source,
         };
-        self.events.slots.insert(Contents { handler, source, flags, priority, token: spec.token })
+        Contents { handler, source, flags, priority, token: spec.token }
     }
 
     /// Creates an event that is freed when it fires, and adds it (libevent: `event_base_once`).

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::event::{EventSpec, Fired, Interest, Ready};
 
 impl<C> Registry<C> {
+    #[inline(never)]
     pub(super) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
         self.open_signals()?;
         let events = &mut self.events;
