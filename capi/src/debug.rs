@@ -62,8 +62,16 @@ impl Mode {
     }
 
     /// Notes that the program set an event up.
+    #[inline]
     pub(crate) fn note_setup(&self, event: EventPtr) {
         self.note_use();
+        if self.is_on() {
+            self.note_new(event);
+        }
+    }
+
+    #[cold]
+    fn note_new(&self, event: EventPtr) {
         if let Some(events) = &mut *self.events.lock() {
             events.insert(event.address(), false);
         }
@@ -104,29 +112,38 @@ impl Mode {
         }
     }
 
-    /// Ends the program if the event is pending: the program sets it up again.
-    pub(crate) fn expect_idle(&self, event: EventPtr, function: &str) {
-        let is_pending = self.is_on()
-            && self.events.lock().as_ref().and_then(|events| events.get(&event.address()).copied())
-                == Some(true);
-        if is_pending {
-            fail("on an already added event", event, function);
+    /// Ends the program if an event that it sets up is pending, or if the descriptor blocks: the
+    /// loop would block with it.
+    #[inline]
+    pub(crate) fn expect_assignable(&self, event: EventPtr, fd: i32, events: EventFlags) {
+        if self.is_on() {
+            expect_nonblocking(fd, events);
+            self.expect_idle(event, "event_assign");
         }
     }
 
-    /// Ends the program if an event's descriptor blocks: the loop would block with it.
-    pub(crate) fn expect_nonblocking(&self, fd: i32, events: EventFlags) {
-        let counts = self.is_on() && fd >= 0 && !events.contains(EventFlags::SIGNAL);
-        if counts && crate::abi::access::is_blocking(fd) {
-            log::fatal(
-                ABORT,
-                &format!("event_assign: fd {fd} blocks; set O_NONBLOCK before the event is made"),
-            );
+    /// Ends the program if the event is pending.
+    #[cold]
+    pub(crate) fn expect_idle(&self, event: EventPtr, function: &str) {
+        let events = self.events.lock();
+        if events.as_ref().and_then(|events| events.get(&event.address())) == Some(&true) {
+            fail("on an already added event", event, function);
         }
     }
 
     fn knows(&self, event: EventPtr) -> bool {
         self.events.lock().as_ref().is_none_or(|events| events.contains_key(&event.address()))
+    }
+}
+
+#[cold]
+fn expect_nonblocking(fd: i32, events: EventFlags) {
+    let counts = fd >= 0 && !events.contains(EventFlags::SIGNAL);
+    if counts && crate::abi::access::is_blocking(fd) {
+        log::fatal(
+            ABORT,
+            &format!("event_assign: fd {fd} blocks; set O_NONBLOCK before the event is made"),
+        );
     }
 }
 

@@ -30,8 +30,7 @@ pub(super) extern "C" fn event_assign(
     function: Option<EventFunction>,
     argument: *mut c_void,
 ) -> c_int {
-    MODE.expect_nonblocking(fd, events);
-    MODE.expect_idle(event, "event_assign");
+    MODE.expect_assignable(event, fd, events);
     check::before_assign(event);
     let base = base.or_current();
     let argument = if argument == event_self_cbarg() { event.as_argument() } else { argument };
@@ -80,6 +79,7 @@ extern "C" fn event_base_set(base: BasePtr, event: EventPtr) -> c_int {
     }
     MODE.expect_setup(event, "event_base_set");
     event.set_base(base);
+    event.set_last_slot(None);
     event.callback().set_priority(base.get().priorities() / 2);
     check::after_assign(event);
     0

@@ -139,6 +139,7 @@ impl Base {
             common: Vec::new(),
             max_before: EventCounts::default(),
             is_freed: false,
+            idle: None,
             ending: Vec::new(),
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);

@@ -200,7 +200,10 @@ impl State {
         if call.is_pending() {
             callback.remove_flags(ListFlags::ACTIVE | ListFlags::ACTIVE_LATER);
         } else {
-            self.registry().give_back(fired.id);
+            if callback.closure() != Closure::Event {
+                self.registry().reset(fired.id);
+            }
+            self.keep_slot(callback, fired.id);
             callback.set_slot(None);
             callback.remove_flags(ListFlags::STATE);
             check::on_idle(callback);

@@ -164,6 +164,7 @@ impl Base {
         };
         if is_set {
             callback.set_priority(priority);
+            event.set_last_slot(None);
         }
         is_set
     }
@@ -210,18 +211,31 @@ impl State {
         if let Some(id) = callback.slot() {
             return id;
         }
+        let id = match self.take_idle_slot(callback) {
+            Some(id) => id,
+            None => self.new_slot(callback),
+        };
         callback.set_marks(callback.marks() & Marks::ONCE);
+        callback.set_slot(Some(id));
+        check::on_pending(callback);
+        id
+    }
+
+    #[inline(never)]
+    fn new_slot(&mut self, callback: CallbackPtr) -> EventId {
         let spec = spec_of(callback).token(callback.token());
+        let idle = self.idle.take();
         let registry = self.base.registry();
         let priorities = registry.priorities();
-        let id = registry.create(spec, unused);
+        let id = match idle {
+            Some(idle) => registry.replace(idle.id, spec, unused),
+            None => registry.create(spec, unused),
+        };
         if callback.priority() != priorities / 2 {
             // The number of priorities may have changed since the event was set up.
             let priority = callback.priority().min(priorities - 1);
             registry.set_priority(id, priority).expect("it is idle, and the priority exists");
         }
-        callback.set_slot(Some(id));
-        check::on_pending(callback);
         id
     }
 
@@ -229,7 +243,8 @@ impl State {
     #[inline(always)]
     pub(super) fn give_back(&mut self, callback: CallbackPtr) {
         if let Some(id) = callback.slot() {
-            self.base.acting().give_back(id);
+            self.base.acting().reset(id);
+            self.keep_slot(callback, id);
             callback.set_slot(None);
             callback.remove_flags(ListFlags::STATE);
             check::on_idle(callback);

@@ -43,6 +43,7 @@ impl Base {
         };
         let call = callback.is_finalizing().then(|| Call::of_callback(callback)).flatten();
         state.give_back(callback);
+        state.end_idle_slot();
         // A slot that its event has lost is given back, too.
         state.registry().give_back(id);
         if let Some(event) = callback.event().filter(|_| callback.marks().contains(Marks::ONCE)) {

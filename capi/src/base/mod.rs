@@ -64,8 +64,20 @@ struct State {
     max_before: EventCounts,
     /// The program freed the base while its loop ran; the loop frees it when it returns.
     is_freed: bool,
+    idle: Option<IdleSlot>,
     /// Events that `event_base_free` has still to end.
     ending: Vec<EventId>,
+}
+
+/// The slot of the event that became idle last. Most often the same event is added next, as a timer
+/// by its callback, and the slot still has all that the base must know of it.
+///
+/// The event has the slot's id, too (`last_slot`), until it is set up again. So no other event that
+/// the program puts into the same memory gets the slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct IdleSlot {
+    callback: CallbackPtr,
+    id: EventId,
 }
 
 /// The identity of a loop's thread, where threads have one.
@@ -92,6 +104,35 @@ impl Base {
 impl State {
     fn registry(&mut self) -> &mut Registry<()> {
         self.base.registry()
+    }
+
+    /// Keeps the slot of an event that became idle, until another event becomes idle. The slot is as
+    /// that of a new event.
+    #[inline]
+    fn keep_slot(&mut self, callback: CallbackPtr, id: EventId) {
+        self.end_idle_slot();
+        if let Some(event) = callback.event() {
+            event.set_last_slot(Some(id));
+        }
+        self.idle = Some(IdleSlot { callback, id });
+    }
+
+    /// Takes the slot that the event had before, if the base still has it.
+    #[inline]
+    fn take_idle_slot(&mut self, callback: CallbackPtr) -> Option<EventId> {
+        let id = callback.event()?.last_slot()?;
+        let is_its_own = self.idle == Some(IdleSlot { callback, id });
+        is_its_own.then(|| {
+            self.idle = None;
+            id
+        })
+    }
+
+    #[inline]
+    fn end_idle_slot(&mut self) {
+        if let Some(IdleSlot { id, .. }) = self.idle.take() {
+            self.registry().give_back(id);
+        }
     }
 
     /// Whether the calling thread runs the loop. Without threads it always does.

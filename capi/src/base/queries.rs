@@ -81,7 +81,9 @@ impl Base {
     /// Sets the number of priorities; whether it could.
     pub(crate) fn set_priorities(&self, priorities: c_int) -> bool {
         let Ok(priorities) = u8::try_from(priorities) else { return false };
-        priorities > 0 && self.lock().registry().set_priorities(priorities).is_ok()
+        let mut state = self.lock();
+        state.end_idle_slot();
+        priorities > 0 && state.registry().set_priorities(priorities).is_ok()
     }
 
     pub(crate) fn count(&self, kinds: CountKinds) -> c_int {

@@ -134,6 +134,7 @@ impl EventPtr {
         base, set_base: base, BasePtr;
         events, set_events: events, EventFlags;
         result, set_result: result, c_short;
+        last_slot, set_last_slot: last_slot, Option<EventId>;
     }
 
     pub(crate) fn callback(self) -> CallbackPtr {
@@ -197,6 +198,7 @@ impl EventPtr {
     ) {
         self.callback().init(closure_of(events), function, argument);
         self.callback().set_flags(ListFlags::INIT);
+        self.set_last_slot(None);
         self.set_base(base);
         self.set_fd(fd);
         self.set_events(events);

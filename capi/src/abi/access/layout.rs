@@ -44,7 +44,10 @@ pub(crate) struct EventCallback {
 #[repr(C)]
 pub(crate) struct Event {
     pub(super) callback: EventCallback,
-    ev_timeout_pos: [usize; 2],
+    /// Ours, in the room of `ev_timeout_pos`: the slot that the event had last, if the base may
+    /// still have it.
+    pub(super) last_slot: Option<EventId>,
+    _ev_timeout_pos: usize,
     pub(super) fd: c_int,
     pub(super) base: BasePtr,
     ev_io_or_signal: [u64; 4],
