@@ -70,6 +70,11 @@ fn events_of_descriptors_act_as_libevents_on_select() {
 }
 
 #[test]
+fn events_that_were_idle_act_as_libevents() {
+    compare("idle.c", &[]);
+}
+
+#[test]
 fn signals_act_as_libevents() {
     compare("signals.c", &[]);
 }
