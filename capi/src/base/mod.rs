@@ -3,8 +3,9 @@
 //! No function here holds the lock while it calls the program or waits. What the loop needs for a
 //! call is copied first. So a callback may use the base as any other code may, and free it.
 //!
-//! An event has a slot in evshard's base only while it is pending or active. Its memory is the
-//! program's: nothing of it is used before `event_add` or after `event_del`.
+//! An event has a slot in evshard's base only while it is pending or active; the slot of the one
+//! that became idle last stays for it. Its memory is the program's: nothing of it is used before
+//! `event_add` or after `event_del`.
 
 mod callbacks;
 pub(crate) mod config;
@@ -12,6 +13,7 @@ mod event_loop;
 mod events;
 mod finished;
 pub(crate) mod freeing;
+mod idle_slot;
 pub(crate) mod queries;
 
 use std::ffi::{CStr, c_ulong};
@@ -26,6 +28,7 @@ use crate::abi::access::lock::BaseLock;
 use crate::abi::access::thread_id;
 use crate::record::Record;
 use finished::Finished;
+use idle_slot::IdleSlot;
 
 pub(crate) use events::Blocking;
 
@@ -64,20 +67,10 @@ struct State {
     max_before: EventCounts,
     /// The program freed the base while its loop ran; the loop frees it when it returns.
     is_freed: bool,
+    /// The slot of the event that became idle last.
     idle: Option<IdleSlot>,
     /// Events that `event_base_free` has still to end.
     ending: Vec<EventId>,
-}
-
-/// The slot of the event that became idle last. Most often the same event is added next, as a timer
-/// by its callback, and the slot still has all that the base must know of it.
-///
-/// The event has the slot's id, too (`last_slot`), until it is set up again. So no other event that
-/// the program puts into the same memory gets the slot.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct IdleSlot {
-    callback: CallbackPtr,
-    id: EventId,
 }
 
 /// The identity of a loop's thread, where threads have one.
@@ -104,35 +97,6 @@ impl Base {
 impl State {
     fn registry(&mut self) -> &mut Registry<()> {
         self.base.registry()
-    }
-
-    /// Keeps the slot of an event that became idle, until another event becomes idle. The slot is as
-    /// that of a new event.
-    #[inline]
-    fn keep_slot(&mut self, callback: CallbackPtr, id: EventId) {
-        self.end_idle_slot();
-        if let Some(event) = callback.event() {
-            event.set_last_slot(Some(id));
-        }
-        self.idle = Some(IdleSlot { callback, id });
-    }
-
-    /// Takes the slot that the event had before, if the base still has it.
-    #[inline]
-    fn take_idle_slot(&mut self, callback: CallbackPtr) -> Option<EventId> {
-        let id = callback.event()?.last_slot()?;
-        let is_its_own = self.idle == Some(IdleSlot { callback, id });
-        is_its_own.then(|| {
-            self.idle = None;
-            id
-        })
-    }
-
-    #[inline]
-    fn end_idle_slot(&mut self) {
-        if let Some(IdleSlot { id, .. }) = self.idle.take() {
-            self.registry().give_back(id);
-        }
     }
 
     /// Whether the calling thread runs the loop. Without threads it always does.

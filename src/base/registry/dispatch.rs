@@ -30,8 +30,8 @@ impl<C> Call<C> {
         self.flags.contains(EventFlags::INTERNAL)
     }
 
-    /// Whether the event still waits for its source, or its timeout runs: it is persistent, and it was
-    /// pending when it fired.
+    /// Whether the event still waits for its source, or its timeout runs: it is persistent, and it
+    /// was pending when it fired.
     #[inline]
     #[must_use]
     pub fn is_pending(&self) -> bool {

@@ -110,6 +110,42 @@ fn a_call_of_a_timeout_knows_when_that_was_due() {
 }
 
 #[test]
+fn an_event_that_was_reset_has_no_interval() {
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::io(&0, READ).persist(), 1);
+    for is_reset in [false, true] {
+        test.registry().add(id, Some(Duration::from_secs(1))).unwrap();
+        if is_reset {
+            test.registry().reset(id)
+        } else {
+            test.registry().del(id)
+        }
+        test.registry().check();
+        test.registry().add(id, None).unwrap();
+        test.report(&[(0, Ready::READ)]);
+        assert_eq!(test.turn(), [(1, Ready::READ)]);
+        let has_timeout = test.registry().pending(id).contains(Ready::TIMEOUT);
+        assert_eq!(has_timeout, !is_reset, "`del` keeps the interval, as libevent does");
+    }
+}
+
+#[test]
+fn an_event_that_replaces_another_has_its_slot_and_nothing_else_of_it() {
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let old = test.waiting(0, READ, 1);
+    test.changes();
+    let new = test.registry().replace(old, EventSpec::timer().token(Token(2)), log);
+    test.registry().check();
+    assert_eq!(test.changes(), [change(0, READ, NOTHING)]);
+    assert_eq!((new.index, test.registry().len()), (old.index, 1));
+    assert!(matches!(test.registry().add(old, None), Err(Error::Stale(id)) if id == old));
+    test.registry().activate(new, Ready::TIMEOUT).unwrap();
+    assert_eq!(test.turn(), [(2, Ready::TIMEOUT)]);
+    let third = test.registry().replace(old, EventSpec::timer(), log);
+    assert_ne!(third.index, new.index, "a stale id has no slot to give");
+}
+
+#[test]
 #[should_panic(expected = "each wait is returned")]
 fn a_second_wait_before_the_end_of_the_first_is_a_defect_of_the_driver() {
     let mut test = TestBase::new(ChangelistPolicy::Immediate);
