@@ -20,7 +20,8 @@ use super::observed::Observed;
 use super::pages;
 use super::snapshot::Names;
 
-/// Clients at once. Another one replaces the oldest: a client that is ready has its response at once.
+/// Clients at once. Another one replaces the oldest: one that has sent its request is not among
+/// them, because it has its response.
 const CLIENTS_MAX: usize = 16;
 /// How long a client may take to send its request and to read the response.
 const CLIENT_TIME: Duration = Duration::from_secs(5);

@@ -114,6 +114,11 @@ pub(crate) fn ns_of(moment: Instant) -> u64 {
     moment.saturating_duration_since(*zero).as_nanos() as u64
 }
 
+/// The kernel's id of the calling thread.
+fn thread_id() -> u64 {
+    gettid().as_raw_nonzero().get().unsigned_abs().into()
+}
+
 impl Record {
     pub(crate) fn new(backend: &'static str, slow_limit: SlowLimit) -> Self {
         let counters = || std::array::from_fn(|_| Counter::default());
@@ -147,16 +152,16 @@ impl Record {
     pub(crate) fn begin_process(&self, process: u32, number: u64) {
         self.process.set(process.into());
         self.number.set(number);
-        let counters = [&self.turns, &self.refused, &self.thread];
+        // A callback that forks ends in the child, too, and has its slot there.
+        let is_in_callback = self.now.phase() == Phase::Callback;
+        self.thread.set(if is_in_callback { thread_id() } else { 0 });
+        let counters = [&self.turns, &self.refused];
         let all = counters.into_iter().chain(&self.by_reason).chain(&self.spent_ns);
         all.for_each(|counter| counter.set(0));
         [&self.callback_times, &self.lag, &self.lateness].into_iter().for_each(Histogram::reset);
         self.slow.reset();
         self.published.put(&BaseNumbers::default());
-        // A callback that runs, and has forked, keeps its slot: it ends in the child, too.
-        if self.now().phase != Phase::Callback {
-            self.functions.reset();
-        }
+        self.functions.reset();
         self.since_ns.set(now_ns());
     }
 
@@ -171,7 +176,7 @@ impl Record {
     #[cold]
     #[inline(never)]
     pub(crate) fn begin_loop(&self) {
-        self.thread.set(gettid().as_raw_nonzero().get().unsigned_abs().into());
+        self.thread.set(thread_id());
         self.enter(Phase::Loop, now_ns());
     }
 
@@ -240,8 +245,9 @@ impl Record {
     #[cold]
     #[inline(never)]
     pub(crate) fn end_call(&self) {
-        let (now_ns, call) = (now_ns(), self.now());
+        let now_ns = now_ns();
         let took_ns = now_ns.saturating_sub(self.since_ns.get());
+        let call = self.now.get(took_ns);
         self.enter(Phase::Loop, now_ns);
         self.callback_times.record(took_ns);
         self.functions.record(call.slot, took_ns);

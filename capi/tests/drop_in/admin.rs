@@ -136,6 +136,10 @@ pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
+fn slow<'a>(stats: &'a Value, name: &str) -> Option<&'a Value> {
+    stats["slow_callbacks"].as_array()?.iter().find(|call| call["function"] == name)
+}
+
 fn function<'a>(stats: &'a Value, name: &str) -> Option<&'a Value> {
     stats["functions"].as_array()?.iter().find(|function| function["function"] == name)
 }
@@ -145,19 +149,23 @@ fn a_slow_callback_is_counted_listed_with_its_function_and_logged() {
     let Some(setup) = Setup::new() else { return };
     let mut program = setup.start_with("socket", &[("EVSHARD_SLOW_CALLBACK_MS", "40")]);
     program.send("s");
-    let stats = program.stats_when(|stats| stats["bases"][0]["slow_callbacks"] == 1);
-    let slow = &stats["slow_callbacks"][0];
-    assert_eq!((&slow["function"], &slow["reason"]), (&"sleep_50_ms".into(), &"activation".into()));
-    assert!(number(&slow["took_ns"]) >= 50_000_000, "{slow}");
+    let stats = program.stats_when(|stats| slow(stats, "sleep_50_ms").is_some());
+    let slow = slow(&stats, "sleep_50_ms").expect("it is listed");
+    assert_eq!((&slow["base"], &slow["reason"]), (&1.into(), &"activation".into()));
+    let took_ns = number(&slow["took_ns"]);
+    assert!(took_ns >= 50_000_000, "{slow}");
     let of = function(&stats, "sleep_50_ms").expect("it is listed");
-    assert_eq!((number(&of["calls"]), &of["max_ns"]), (1, &slow["took_ns"]));
+    assert_eq!((&of["calls"], &of["max_ns"]), (&1.into(), &slow["took_ns"]));
     assert_eq!(stats["bases"][0]["calls"]["activation"], 1);
     assert_eq!(stats["bases"][0]["calls"]["read"], 1, "{}", stats["bases"][0]);
+    // On a busy machine, another callback may be slow, too.
+    let count = number(&stats["bases"][0]["slow_callbacks"]);
+    assert!((1..=2).contains(&count), "{stats}");
     let page = get(&program.socket, "/").expect("a page");
-    assert!(page.contains("Callbacks of 40.0 ms or more: 1"), "{page}");
+    assert!(page.contains(&format!("Callbacks of 40.0 ms or more: {count}\n")), "{page}");
     let metrics = get(&program.socket, "/metrics").expect("metrics");
     for line in [
-        "evshard_base_slow_callbacks_total{base=\"1\"} 1",
+        &*format!("evshard_base_slow_callbacks_total{{base=\"1\"}} {count}"),
         "evshard_base_callback_seconds_bucket{base=\"1\",le=\"+Inf\"} 2",
         "evshard_base_calls_total{base=\"1\",reason=\"activation\"} 1",
         "evshard_function_calls_total{function=\"sleep_50_ms\"} 1",
@@ -165,18 +173,24 @@ fn a_slow_callback_is_counted_listed_with_its_function_and_logged() {
         assert!(metrics.lines().any(|known| known == line), "no {line} in\n{metrics}");
     }
     let printed = program.end();
-    let logged = printed.lines().find(|line| line.starts_with("log: ")).expect("a message");
-    assert!(logged.contains("event_base_loop: sleep_50_ms took 5"), "{logged}");
-    assert!(logged.ends_with(" ms (activation)"), "{logged}");
+    let expected =
+        format!("event_base_loop: sleep_50_ms took {} ms (activation", took_ns / 1_000_000);
+    // One line a second is logged.
+    assert!(count > 1 || printed.contains(&expected), "{printed}");
+    assert!(printed.contains("\nlog: event_base_loop: "), "{printed}");
 }
 
 #[test]
 fn the_log_has_slow_callbacks_only_if_their_limit_was_set() {
     let Some(setup) = Setup::new() else { return };
     let mut program = setup.start("socket");
-    program.send("s");
-    let stats = program.stats_when(|stats| function(stats, "sleep_50_ms").is_some());
-    assert_eq!(stats["bases"][0]["slow_callbacks"], 0, "the limit is 100 ms");
+    program.send("h");
+    program.stats_when(|stats| {
+        let base = &stats["bases"][0];
+        base["state"] == "calling" && number(&base["state_ns"]) > 100_000_000
+    });
+    program.send("x");
+    program.stats_when(|stats| slow(stats, "hang_until_input").is_some());
     assert_eq!(program.end(), "ready\nend\n");
 }
 
@@ -255,6 +269,9 @@ fn a_child_that_runs_a_loop_has_a_page_of_its_own() {
         base["callbacks"], 1,
         "the one that forked, and none of the parent's before: {base}"
     );
+    assert_eq!(base["thread"].to_string(), pid);
+    let functions = stats["functions"].as_array().expect("a list");
+    assert_eq!((functions.len(), &functions[0]["function"]), (1, &"on_command".into()));
     assert_eq!(stats["children_have_pages"], true);
     let parent = program.stats_when(|stats| stats["bases"][0]["state"] == "waiting");
     assert_eq!(parent["pid"], program.child.id());
