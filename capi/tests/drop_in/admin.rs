@@ -181,6 +181,24 @@ fn a_slow_callback_is_counted_listed_with_its_function_and_logged() {
 }
 
 #[test]
+fn slow_callbacks_are_logged_also_if_there_are_no_pages() {
+    let Some(setup) = Setup::new() else { return };
+    let mut command = Command::new(&setup.program);
+    command.env("LD_LIBRARY_PATH", setup.library.folder()).env("EVSHARD_SLOW_CALLBACK_MS", "40");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(b"s").expect("the program reads commands");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let logged = output.find_map(|line| line.ok().filter(|line| line.starts_with("log: ")));
+    assert!(logged.expect("a message").starts_with("log: event_base_loop: "));
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).expect("tasks").count();
+    assert_eq!(tasks, 1, "no thread serves pages");
+    drop(input);
+    assert!(child.wait().expect("its status").success());
+}
+
+#[test]
 fn the_log_has_slow_callbacks_only_if_their_limit_was_set() {
     let Some(setup) = Setup::new() else { return };
     let mut program = setup.start("socket");
@@ -365,7 +383,8 @@ fn strangers_neither_stop_the_pages_nor_the_program() {
             client
         })
         .collect();
-    program.stats_when(|_| true);
+    // The oldest of them had to leave.
+    get(&program.socket, "/").expect("a page");
     drop(clients);
     thread::scope(|scope| {
         for _ in 0..8 {

@@ -4,7 +4,6 @@ pub(crate) mod base_ptr;
 pub(crate) mod call;
 pub(crate) mod event_ptr;
 pub(crate) mod layout;
-pub(crate) mod loaded;
 pub(crate) mod lock;
 pub(crate) mod log_functions;
 mod probe;
