@@ -108,6 +108,7 @@ step "smoke: libevent's own tests on the library for programs of libevent"
 # All other checks must also work without a network.
 if dpkg-query --show dpkg-dev libssl-dev zlib1g-dev >/dev/null 2>&1 && ./scripts/libevent_suite.sh --fetch; then
     ./scripts/libevent_suite.sh --quick
+    ./scripts/compare_drop_in.sh --quick --only cascade,instructions
 else
     echo "skipped: dpkg-dev, libssl-dev or zlib1g-dev is missing, or libevent's source cannot be fetched"
 fi

@@ -129,9 +129,10 @@ def run(argv, what, timeout_s=None, capture=True, expected=(0,)):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a child used from its start to its end: CPU time, and how often one of its threads slept."""
+    """What a child used from its start to its end: CPU time, its part outside the kernel, and how often a thread slept."""
 
     cpu_s: float
+    user_s: float
     sleeps: int
 
 
@@ -144,8 +145,8 @@ def run_timed(argv, what, timeout_s=None, expected=(0,)):
     with Task(argv, what) as task:
         output = task.finish(timeout_s, expected)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return output, Usage(cpu_s, after.ru_nvcsw - before.ru_nvcsw)
+    user_s, system_s = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    return output, Usage(user_s + system_s, user_s, after.ru_nvcsw - before.ru_nvcsw)
 
 
 def status(returncode):

@@ -1,17 +1,21 @@
 """User-space instructions of one operation of libevent's event core, counted by callgrind.
 
-The program is benches/drop_in/operations.c. It runs on the library that `environment` makes it load.
+The program is benches/drop_in/operations.c. It runs on the library that an environment makes it load.
 """
 
+import re
+import shutil
+import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import child
 import instructions
 from child import Failure
-from programs import ROOT, require
+from event_base_counts import per_hop
 
-SOURCE = ROOT / "benches" / "drop_in" / "operations.c"
+SOURCE = Path("benches/drop_in/operations.c")
 # Operation, and what it is in a report.
 OPERATIONS = {
     "read": "an event of a descriptor fires",
@@ -24,27 +28,95 @@ OPERATIONS = {
 }
 # Two runs of different length, whose counts are subtracted. So the costs of start and end cancel.
 LENGTHS = (2_000, 12_000)
+TIMEOUT_S = 120
+# The name of a function is written once, where it runs or where it is called, and is a number after that.
+FUNCTION = re.compile(r"(c?)fn=(\(\d+\))(?: (.*))?")
+ANGLE_BRACKETS = re.compile(r"<([^<>]*)>")
+COST = re.compile(r"[+\-*\d]\S* (\d+)")
 
 
-def build(program):
-    """Compile the program, which is then linked with libevent_core by name only."""
-    require("cc")
-    child.run(["cc", "-O2", "-o", str(program), str(SOURCE), "-levent_core"], "compiling operations.c")
+@dataclass(frozen=True)
+class Instructions:
+    """Instructions in all, and those of each function, without those of the functions that it calls."""
+
+    total: float
+    functions: dict
+
+    def largest(self, count):
+        """The functions with the most instructions, as text. A closure counts for the function that contains it."""
+        by_name = {}
+        for function, instructions in self.functions.items():
+            name = short_name(function)
+            by_name[name] = by_name.get(name, 0) + instructions
+        ordered = sorted(by_name.items(), key=lambda item: -item[1])
+        return ", ".join(f"{name} {instructions:,.0f}" for name, instructions in ordered[:count])
 
 
-def count(program, operation, variables):
-    """The instructions of one operation, with these environment variables, as LD_LIBRARY_PATH."""
-    short, long = (_total(program, operation, length, variables) for length in LENGTHS)
-    return (long - short) / (LENGTHS[1] - LENGTHS[0])
+def short_name(function):
+    """The name of a function, for one of Rust with its type and without modules and type parameters."""
+    def of_brackets(found):
+        inner = found[1]
+        if inner.startswith("impl "):
+            return inner.removeprefix("impl ").rpartition(" for ")[2]
+        return inner.partition(" as ")[0] if " as " in inner else ""
+
+    while (shorter := ANGLE_BRACKETS.sub(of_brackets, function)) != function:
+        function = shorter
+    return "::".join(function.replace("::{{closure}}", "").split("::")[-2:])
 
 
-def _total(program, operation, length, variables):
+def count_all(program, cores, operations, save):
+    """The instructions of each operation by (operation, core's name), or the reason why they are not counted."""
+    if shutil.which("valgrind") is None:
+        return "Not measured: valgrind is not installed (Debian package valgrind)."
+    found = {}
+    for operation in operations:
+        for core in cores:
+            print(f"instructions of {core.name}: {operation} ...", file=sys.stderr)
+            found[operation, core.name] = counted = count(program, operation, core)
+            save(f"instructions-{operation}-{core.name}", {
+                "operation": operation, "core": core.name, "lengths": LENGTHS, "instructions_each": counted.total,
+                "of_functions": counted.functions,
+            })
+    return found
+
+
+def count(program, operation, core):
+    """The instructions of one operation on a core."""
+    return of_one(*(_callgrind(program, operation, length, core) for length in LENGTHS), LENGTHS)
+
+
+def of_one(short, long, lengths):
+    """The instructions of one operation, from those of two runs of these lengths."""
+    def each(one, other):
+        return per_hop((lengths[0], one), (lengths[1], other))
+
+    functions = {name: each(short.functions.get(name, 0), count) for name, count in long.functions.items()}
+    return Instructions(each(short.total, long.total), {name: count for name, count in functions.items() if count >= 0.5})
+
+
+def _callgrind(program, operation, length, core):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "callgrind"
-        settings = [f"{name}={value}" for name, value in variables.items()]
-        valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
-        child.run(["env", *settings, *valgrind, str(program), operation, str(length)], f"operations {operation}")
-        total = instructions.TOTAL.search(out.read_text())
+        valgrind = ("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}")
+        child.run(core.argv(*valgrind, program, operation, str(length)), f"operations {operation}", TIMEOUT_S)
+        return parse(out.read_text(errors="replace"))
+
+
+def parse(text):
+    """The instructions in a file of callgrind."""
+    total = instructions.TOTAL.search(text)
     if total is None:
-        raise Failure(f"callgrind wrote no total for operations {operation}")
-    return int(total[1])
+        raise Failure("callgrind wrote no total for operations")
+    names, functions, current, is_call = {}, {}, None, False
+    for line in text.splitlines():
+        if match := FUNCTION.fullmatch(line):
+            name = names.setdefault(match[2], match[3])
+            current = current if match[1] else name
+        elif line.startswith("calls="):
+            is_call = True  # the next line has the instructions of the called function
+        elif current is not None and (match := COST.fullmatch(line)):
+            if not is_call:
+                functions[current] = functions.get(current, 0) + int(match[1])
+            is_call = False
+    return Instructions(int(total[1]), functions)

@@ -24,6 +24,7 @@ class Sample:
 
     threads: dict
     tick_cpu_ns: int
+    tick_user_ns: int = 0  # the part outside the kernel
 
 
 def tasks(pid):
@@ -47,8 +48,9 @@ def sample(pid):
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError as error:
         raise Failure(f"cannot read the CPU time of process {pid}: {error}") from error
-    ticks = int(after_name[11]) + int(after_name[12])  # utime, stime: fields 14 and 15 of proc(5)
-    return Sample(threads, ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+    user, system = int(after_name[11]), int(after_name[12])  # utime, stime: fields 14 and 15 of proc(5)
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return Sample(threads, (user + system) * tick_ns, user * tick_ns)
 
 
 def _status(task):

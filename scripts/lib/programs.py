@@ -21,7 +21,8 @@ DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "gi
                    "redis-benchmark": "redis-tools", "h2load": "nghttp2-client", "memtier_benchmark": "memtier-benchmark",
                    "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux",
                    "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin",
-                   "chromium": "chromium", "tmux": "tmux", "aha": "aha", "dpkg-source": "dpkg-dev", "make": "make"}
+                   "chromium": "chromium", "tmux": "tmux", "aha": "aha", "dpkg-source": "dpkg-dev", "make": "make",
+                   "memcached": "memcached"}
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Programs:
             self._folder, self.peers = _build()
         else:
             self._folder = self.peers = Path(os.path.relpath(given))
-        self.evshard = self._existing("evshard")
-        self.loadgen = self._existing("loadgen")
+        self.evshard = self.existing("evshard")
+        self.loadgen = self.existing("loadgen")
 
     def compile_peer(self, name, library=None):
         """Compile benches/peers/NAME.c, and link the library. Returns the path of the program."""
@@ -71,7 +72,7 @@ class Programs:
     def cargo_peer(self, name):
         """Build the cargo project benches/peers/NAME, unless --bin-dir is given. Returns the path of the program."""
         if not self.built:
-            return self._existing(name)
+            return self.existing(name)
         folder = self.peers / name
         child.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(PEERS / name / "Cargo.toml"),
                    "--target-dir", str(folder)], f"building the peer {name}", capture=False)
@@ -80,11 +81,12 @@ class Programs:
     def example(self, name):
         """Build examples/NAME.rs, unless --bin-dir is given. Returns the path of the program."""
         if not self.built:
-            return self._existing(name)
+            return self.existing(name)
         child.run(["cargo", "build", "--release", "--example", name], f"building the example {name}", capture=False)
-        return self._existing(f"examples/{name}")
+        return self.existing(f"examples/{name}")
 
-    def _existing(self, name):
+    def existing(self, name):
+        """The path of a program or library that is built."""
         program = self._folder / name
         if not os.access(program, os.X_OK):
             raise Failure(f"no program {name} in {self._folder}")
@@ -105,7 +107,12 @@ def enter_root():
 
 
 def compile_peer(name, folder, library=None):
-    """Compile benches/peers/NAME.c into `folder`, and link the library. Returns the path of the program.
+    """Compile benches/peers/NAME.c into `folder`, and link the library. Returns the path of the program."""
+    return compile_c(PEERS / f"{name}.c", folder / name.replace("/", "-"), library)
+
+
+def compile_c(source, program, library=None, flags=C_FLAGS):
+    """Compile a file of C, and link the library. Returns the path of the program.
 
     The program is replaced in one step, because another script may be starting it.
     """
@@ -114,10 +121,9 @@ def compile_peer(name, folder, library=None):
     if library is not None:
         _require_header(library)
         links += library.links
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / name.replace("/", "-")
+    program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_suffix(f".{os.getpid()}.partial")
-    child.run(["cc", *C_FLAGS, "-o", str(partial), str(PEERS / f"{name}.c"), *links], f"compiling {name}.c")
+    child.run(["cc", *flags, "-o", str(partial), str(source), *links], f"compiling {source.name}")
     partial.replace(program)
     return str(program)
 

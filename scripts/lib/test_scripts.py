@@ -361,6 +361,7 @@ class Processes(unittest.TestCase):
         _, busy = child.run_timed([sys.executable, "-c", code], "a busy program", timeout_s=20)
         _, idle = child.run_timed(["sleep", "0.1"], "an idle one", timeout_s=20)
         self.assertGreater(busy.cpu_s, 0.2)
+        self.assertTrue(0 < busy.user_s <= busy.cpu_s)
         self.assertLess(idle.cpu_s, 0.1)
 
     def test_a_sleep_of_a_program_is_counted(self):
