@@ -78,7 +78,8 @@ def benchmarks(quick):
     """The cases, in the words of the targets. `quick` is for a smoke run."""
     if quick:
         return [chain(100, 1, 500), cascade(50)]
-    return [chain(100, 1, 20_000), chain(1000, 100, 20_000), chain(5000, 100, 20_000), cascade(1000)]
+    return [chain(100, 1, 20_000), chain(1000, 100, 20_000), chain(5000, 100, 20_000), cascade(1000),
+            cascade(4000)]
 
 
 def counted_pairs(quick):

@@ -2,11 +2,13 @@
 
 import statistics
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import drop_in_cases as cases
 import drop_in_memcached
 import drop_in_operations as operations
 import drop_in_syscalls
+import measure
 import plot
 from drop_in_cases import OURS, STOCK
 from results import Picture
@@ -98,13 +100,15 @@ def _kernel(by_core):
 
 
 def answer(measured):
-    """One clause for each target, and whether the system calls are equal."""
+    """How many targets are met, one clause for each of them, and whether the system calls are equal."""
+    found = targets(measured)
     clauses = [f"{target.name}, {target.figure}: {spread(target.ratios).median:.2f} × (target {target.limit:g} "
-               f"{target.decision})" for target in targets(measured)]
+               f"{target.decision})" for target in found]
     if isinstance(measured.syscalls, dict):
         different = [workload for workload in _workloads(measured.syscalls) if _different(measured.syscalls, workload)]
         clauses.append(f"system calls differ in {', '.join(different)}" if different else "the same system calls")
-    return "; ".join(clauses) + "." if clauses else "No target applies to what was measured."
+    counts = [f"{sum(target.decision == word for target in found)} {word}" for word in (MET, MISSED, UNDECIDED)]
+    return f"Of {len(found)} targets {', '.join(counts)}. {'; '.join(clauses)}{'.' if clauses else ''}".rstrip()
 
 
 def body(measured):
@@ -215,7 +219,7 @@ def pictures(measured):
                                                                  "median and range of the rounds", panels))]
 
 
-def notes(args):
+def notes(args, measured):
     """What a reader must know before a conclusion."""
     return [
         "Both cores run the same programs. The dynamic linker chooses the core by the variables in the commands, and the "
@@ -224,8 +228,9 @@ def notes(args):
         "fresh process. The two cores take turns, and the order changes in each round. A ratio is that of two runs of one "
         "round.",
         "CPU time of a benchmark is user and system time of the whole process (getrusage), divided by the events that it "
-        "dispatched. It includes creating the sockets. A run of bench also deletes, assigns and adds all events once. *Its "
-        "own time* is the sum of the times that the program prints, which are elapsed times of its measured parts.",
+        "dispatched. It includes the start of the program, with about 1 ms more for our core, and creating and closing the "
+        "sockets. A run of bench also deletes, assigns and adds all events once. *Its own time* is the sum of the times that "
+        "the program prints, which are elapsed times of its measured parts.",
         "CPU time of memcached is the first field of /proc/PID/task/TID/schedstat (ns), summed over its threads. The part "
         "outside the kernel is from ticks of 10 ms, and coarse. The client sends requests by a schedule; both cores "
         "get the same, and answer the same number, or the script fails. Nine of ten read, of values of "
@@ -233,4 +238,6 @@ def notes(args):
         "System calls are counted once. Those of memcached are from one trace of a closed loop, without the sleeps of its "
         "maintenance threads. epoll_wait and epoll_pwait2 count as one: the timeout of the second is in ns.",
         "Instructions are those of user space, the C library included. n = 1, because a count varies little.",
+        *([measure.loader_note([SimpleNamespace(**run) for runs in measured.memcached.values() for run in runs])]
+          if measured.memcached else []),
     ]

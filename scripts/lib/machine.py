@@ -147,7 +147,7 @@ def _commit():
     commit = _first_line("git", "--no-optional-locks", "rev-parse", "--short=12", "HEAD")
     if commit == "unknown":
         return commit
-    changed = _first_line("git", "--no-optional-locks", "status", "--porcelain", "--", "src", "loadgen", "benches")
+    changed = _first_line("git", "--no-optional-locks", "status", "--porcelain", "--", "src", "capi", "loadgen", "benches")
     return commit if changed == "" else f"{commit}, with uncommitted changes"
 
 

@@ -107,7 +107,8 @@ class Reading(unittest.TestCase):
 class Report(unittest.TestCase):
     @staticmethod
     def records(costs, share=0.25):
-        return [{"cpu_us_each": cost, "own_us_each": cost / 2, "user_share": share, "requests": 60, "core": "x"}
+        return [{"cpu_us_each": cost, "own_us_each": cost / 2, "user_share": share, "requests": 60, "core": "x",
+                 "verdict": "SUSPECT", "reasons": ["steal"]}
                 for cost in costs]
 
     def measured(self, ours, **more):
@@ -126,6 +127,7 @@ class Report(unittest.TestCase):
 
     def test_each_target_is_answered_with_what_limits_it(self):
         answer = drop_in_report.answer(self.measured([1.02] * 6))
+        self.assertTrue(answer.startswith("Of 6 targets 2 met, 4 missed, 0 not decided. "))
         for clause in ("bench 100/1, CPU time: 1.02 × (target 1.03 met)",
                        "bench_cascade 10, CPU time: 1.02 × (target 0.95 missed)",
                        "bench_cascade 10, its own time: 1.02 × (target 0.95 missed)",
@@ -154,9 +156,10 @@ class Report(unittest.TestCase):
         (picture,) = drop_in_report.pictures(self.measured([1.0, 1.1]))
         self.assertEqual([chart["target"] for chart in described(picture.drawing)["charts"]], [1.03, 0.95, 1.0, None])
 
-    def test_the_notes_name_the_cores(self):
-        notes = drop_in_report.notes(argparse.Namespace(server_core=3, loader_core=5))
-        self.assertTrue(any("core 3 alone, and memcached's client on core 5" in note for note in notes))
+    def test_the_notes_name_the_cores_and_the_verdicts_of_the_loader(self):
+        notes = "\n".join(drop_in_report.notes(argparse.Namespace(server_core=3, loader_core=5), self.measured([1.0])))
+        self.assertIn("core 3 alone, and memcached's client on core 5", notes)
+        self.assertIn("2 SUSPECT (steal)", notes)
 
 
 if __name__ == "__main__":
