@@ -92,7 +92,7 @@ def of_one(short, long, lengths):
         return per_hop((lengths[0], one), (lengths[1], other))
 
     functions = {name: each(short.functions.get(name, 0), count) for name, count in long.functions.items()}
-    return Instructions(each(short.total, long.total), {name: count for name, count in functions.items() if count >= 0.5})
+    return Instructions(each(short.total, long.total), {name: count for name, count in functions.items() if count >= 1})
 
 
 def _callgrind(program, operation, length, core):
