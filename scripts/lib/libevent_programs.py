@@ -9,13 +9,19 @@ import time
 import child
 import cli
 import libevent
+import scenario_gearmand
+import scenario_inetd
 import scenario_memcached
+import scenario_nsd
+import scenario_unbound
+import scenario_webdis
 from child import Failure, run_main
 from scenario import SYSTEM_PROGRAMS, Core, Run
 
 SCRIPT = "scripts/libevent_programs.sh"
 SCENARIOS = {one.name: one for one in (
-    scenario_memcached.SCENARIO,
+    scenario_memcached.SCENARIO, scenario_unbound.SCENARIO, scenario_nsd.SCENARIO, scenario_webdis.SCENARIO,
+    scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO,
 )}
 PR_SET_CHILD_SUBREAPER = 36
 NAME_WIDTH = max(map(len, SCENARIOS))
@@ -58,7 +64,7 @@ def lines_of(scenario, core, seconds):
     with Run(core, scenario.front, seconds) as run:
         try:
             for line in scenario.run(run):
-                lines += str(line).splitlines()
+                lines += str(line).replace(str(run.folder), "FOLDER").splitlines()
         except (Failure, OSError) as failure:
             return lines, str(failure)
     return lines, None
