@@ -13,6 +13,11 @@ import scenario_gearmand
 import scenario_inetd
 import scenario_memcached
 import scenario_nsd
+import scenario_lldpd
+import scenario_pgbouncer
+import scenario_tmux
+import scenario_tor
+import scenario_turnserver
 import scenario_unbound
 import scenario_webdis
 from child import Failure, run_main
@@ -21,7 +26,8 @@ from scenario import SYSTEM_PROGRAMS, Core, Run
 SCRIPT = "scripts/libevent_programs.sh"
 SCENARIOS = {one.name: one for one in (
     scenario_memcached.SCENARIO, scenario_unbound.SCENARIO, scenario_nsd.SCENARIO, scenario_webdis.SCENARIO,
-    scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO,
+    scenario_pgbouncer.SCENARIO, scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO,
+    scenario_tmux.SCENARIO, scenario_tor.SCENARIO, scenario_turnserver.SCENARIO, scenario_lldpd.SCENARIO,
 )}
 PR_SET_CHILD_SUBREAPER = 36
 NAME_WIDTH = max(map(len, SCENARIOS))

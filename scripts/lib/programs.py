@@ -22,7 +22,7 @@ DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "gi
                    "mmdebstrap": "mmdebstrap", "dpkg-shlibdeps": "dpkg-dev", "unshare": "util-linux",
                    "x86_64-linux-musl-gcc": "musl-tools", "readelf": "binutils", "ldd": "libc-bin",
                    "chromium": "chromium", "tmux": "tmux", "aha": "aha", "dpkg-source": "dpkg-dev", "make": "make",
-                   "memcached": "memcached"}
+                    "memcached": "memcached", "dpkg-deb": "dpkg", "apt-get": "apt"}
 
 
 @dataclass(frozen=True)

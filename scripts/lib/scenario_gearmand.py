@@ -28,7 +28,7 @@ def scenario(run):
     def status_is(line):
         return lambda: line in admin("status").splitlines()
 
-    workers = [worker("reverse", "rev") for _ in range(2)] + [worker("length", "wc", "-c")]
+    workers = [worker("reverse", "rev") for _ in range(2)] + [worker("length", "--", "wc", "-c")]
     run.wait(status_is("reverse\t0\t0\t2"), "both workers of reverse are known")
     run.wait(status_is("length\t0\t0\t1"), "the worker of length is known")
     yield sorted(admin("status").splitlines())
@@ -40,7 +40,7 @@ def scenario(run):
         gearman("-b", "-f", "later", text=f"background {number}\n")
     yield sorted(admin("status").splitlines())
     output = run.folder / "later.txt"
-    workers.append(worker("later", "tee", "-a", output))
+    workers.append(worker("later", "--", "tee", "-a", output))
     run.wait(status_is("later\t0\t0\t1"), "a late worker does the jobs of the background")
     yield sorted(output.read_text().splitlines())
     for one in workers:
@@ -50,9 +50,8 @@ def scenario(run):
     for request in ("version", "maxqueue reverse 1", "create function made", "drop function made", "nonsense", "verbose"):
         yield f"{request}: {admin(request)}"
     run.check_library(server.pid)
-    with TextClient(address) as client:
-        client.send(b"shutdown graceful\n")
-    yield f"after shutdown: {run.wait_end(server, 'gearmand')}"
+    server.stop()
+    yield f"at SIGTERM: {server.status}"
 
 
 SCENARIO = Scenario("gearmand", scenario, {"gearmand": "gearman-job-server", "gearman": "gearman-tools"})
