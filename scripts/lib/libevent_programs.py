@@ -17,6 +17,7 @@ import scenario_lldpd
 import scenario_pgbouncer
 import scenario_tmux
 import scenario_tor
+import scenario_transmission
 import scenario_turnserver
 import scenario_unbound
 import scenario_webdis
@@ -28,6 +29,7 @@ SCENARIOS = {one.name: one for one in (
     scenario_memcached.SCENARIO, scenario_unbound.SCENARIO, scenario_nsd.SCENARIO, scenario_webdis.SCENARIO,
     scenario_pgbouncer.SCENARIO, scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO,
     scenario_tmux.SCENARIO, scenario_tor.SCENARIO, scenario_turnserver.SCENARIO, scenario_lldpd.SCENARIO,
+    scenario_transmission.SCENARIO,
 )}
 PR_SET_CHILD_SUBREAPER = 36
 NAME_WIDTH = max(map(len, SCENARIOS))

@@ -24,7 +24,7 @@ def scenario(run):
 
     def neighbors(name):
         found = json.loads(control(name, "-f", "json0", "show", "neighbors", "details"))["lldp"][0].get("interface", [])
-        return [(one["name"], one["chassis"][0].get("descr"), one["port"][0].get("descr")) for one in found]
+        return [(one["name"], one["chassis"][0]["descr"][0]["value"], one["port"][0]["descr"][0]["value"]) for one in found]
 
     for name in servers:
         control(name, "configure", "lldp", "tx-interval", "1")

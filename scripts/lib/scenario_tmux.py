@@ -1,6 +1,7 @@
 """tmux: 20,000 lines in a pane, splits, shells, buffers, two sessions, a client on a terminal, and the control mode."""
 
 import hashlib
+import os
 
 from scenario import Scenario
 
@@ -37,7 +38,7 @@ def panes(tmux):
     tmux("split-window", "-v", "-t", "one", "exec cat")
     tmux("send-keys", "-t", "one.1", "keys of the pane", "Enter")
     tmux.wait_for_text("one.1", "keys of the pane")
-    yield tmux("list-panes", "-t", "one", "-F", "#{pane_index} #{pane_width}x#{pane_height} #{pane_current_command}")
+    yield tmux("list-panes", "-t", "one", "-F", "#{pane_index} #{pane_width}x#{pane_height}")
     yield tmux("capture-pane", "-p", "-t", "one.1")
     tmux("resize-pane", "-t", "one.0", "-x", 30)
     tmux("send-keys", "-t", "one.2", "C-d")
@@ -47,7 +48,8 @@ def panes(tmux):
 
 def shells_and_buffers(tmux):
     """Commands of shells, also after a delay; buffers; what a pane prints, sent to a program."""
-    yield tmux("run-shell", "echo from a shell; exit 3", expected=(3,))
+    tmux("run-shell", f"seq 5 > {tmux.run.folder}/shell")
+    yield (tmux.run.folder / "shell").read_text().split()
     yield tmux("if-shell", "true", "display-message -p yes", "display-message -p no")
     tmux("run-shell", "-b", "-d", "1", "tmux -S '" + str(tmux.socket) + "' wait-for -S later")
     yield f"after a second: {tmux('wait-for', 'later')}"
@@ -65,16 +67,24 @@ def shells_and_buffers(tmux):
 
 def clients(tmux):
     """A client on a terminal that another program makes, and one in the control mode."""
-    terminal = tmux.run.start("script", "--quiet", "--command", f"stty rows 30 cols 100; tmux -S {tmux.socket} attach -t two",
-                              tmux.run.folder / "typescript", check=False, variables=TERMINAL)
+    keys, screen = tmux.run.folder / "keys", tmux.run.folder / "screen"
+    os.mkfifo(keys)
+    # script(1) makes the terminal. It opens the pipe for writing, too, so that its input does not end.
+    attach = f"stty rows 30 cols 100; tmux -S {tmux.socket} attach -t two"
+    terminal = tmux.run.start("sh", "-c", f"exec script --quiet --flush --command '{attach}' {screen} <>{keys}", check=False,
+                              variables=TERMINAL)
     tmux.run.wait(lambda: "two" in tmux("list-clients"), "the client is attached")
     yield tmux("list-clients", "-F", "#{client_session} #{client_width}x#{client_height} #{client_termname}")
-    tmux("send-keys", "-t", "two", "for the terminal", "Enter")
-    tmux.run.wait(lambda: "for the terminal" in (tmux.run.folder / "typescript").read_text(errors="replace"),
-                  "the terminal shows the pane")
-    tmux("display-message", "-d", "500", "-c", tmux("list-clients", "-F", "#{client_name}"), "a message with a timeout")
-    tmux("detach-client", "-s", "two")
-    yield f"after the detach: {tmux.run.wait_end(terminal, 'the client on the terminal')}"
+    with open(keys, "wb", buffering=0) as typed:
+        typed.write(b"typed\r")
+        tmux.wait_for_text("two", "typed")
+        tmux.run.wait(lambda: screen.read_bytes().count(b"typed") >= 2, "the terminal shows what was typed, and the reply")
+        tmux("display-message", "-d", "500", "-c", tmux("list-clients", "-F", "#{client_name}"), "message of half a second")
+        tmux.run.wait(lambda: b"message of half a second" in screen.read_bytes(), "the terminal shows a message")
+        shown = len(screen.read_bytes())
+        tmux.run.wait(lambda: b"0:first" in screen.read_bytes()[shown:], "the status line returns after the message")
+        typed.write(b"\x02d")
+    yield f"after the keys to detach: {tmux.run.wait_end(terminal, 'the client on the terminal')}"
     output = tmux("-C", "attach", "-t", "two", text="display-message -p control\nlist-windows -F '#{window_index}'\ndetach\n")
     yield [line for line in output.splitlines() if not line.startswith("%")]
 
@@ -83,7 +93,7 @@ def scenario(run):
     """All parts, in two sessions."""
     tmux = Tmux(run)
     yield from panes(tmux)
-    tmux("new-session", "-d", "-s", "two", "-x", 80, "-y", 24, "exec cat")
+    tmux("new-session", "-d", "-s", "two", "-n", "first", "-x", 80, "-y", 24, "exec cat")
     tmux("new-window", "-d", "-t", "two", "-n", "third", "exec cat")
     yield tmux("list-sessions", "-F", "#{session_name} #{session_windows}")
     yield from shells_and_buffers(tmux)
