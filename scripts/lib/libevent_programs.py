@@ -14,7 +14,9 @@ import scenario_inetd
 import scenario_memcached
 import scenario_nsd
 import scenario_lldpd
+import scenario_openmpi
 import scenario_pgbouncer
+import scenario_poolcounterd
 import scenario_tmux
 import scenario_tor
 import scenario_transmission
@@ -27,7 +29,7 @@ from scenario import SYSTEM_PROGRAMS, Core, Run
 SCRIPT = "scripts/libevent_programs.sh"
 SCENARIOS = {one.name: one for one in (
     scenario_memcached.SCENARIO, scenario_unbound.SCENARIO, scenario_nsd.SCENARIO, scenario_webdis.SCENARIO,
-    scenario_pgbouncer.SCENARIO, scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO,
+    scenario_pgbouncer.SCENARIO, scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO, scenario_poolcounterd.SCENARIO, scenario_openmpi.SCENARIO,
     scenario_tmux.SCENARIO, scenario_tor.SCENARIO, scenario_turnserver.SCENARIO, scenario_lldpd.SCENARIO,
     scenario_transmission.SCENARIO,
 )}
