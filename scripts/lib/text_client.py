@@ -15,7 +15,11 @@ class TextClient:
         self._socket = socket.socket(family)
         self._socket.settimeout(TIMEOUT_S)
         self._buffer = b""
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
 
     def __enter__(self):
         return self
