@@ -7,7 +7,9 @@ from pathlib import Path
 import child
 import cli
 import libevent
+import libevent_source
 import libevent_suite
+import libevent_tests
 from child import Failure, run_main
 from programs import ROOT, require
 
@@ -110,11 +112,11 @@ def run_suite(folder):
     """Run libevent's own tests, under AddressSanitizer, with the library in front."""
     folder = folder / "suite"
     folder.mkdir(exist_ok=True)
-    source = libevent_suite.fetch(folder)
+    source = libevent_source.fetch(folder)
     # A leak of a test is no matter of the library.
     os.environ["CFLAGS"] = "-g -O1 -fsanitize=address,undefined -fno-sanitize=alignment"
     os.environ["ASAN_OPTIONS"] = "detect_leaks=0:verify_asan_link_order=0"
-    program = libevent_suite.build(source)
+    program = libevent_source.build(source) / "regress"
     asan = child.run(["cc", "-print-file-name=libasan.so"], "cc").strip()
     front = f"{Path(asan).resolve()}:{folder.parent / 'names' / libevent.LIBRARY}"
     for backend in libevent_suite.BACKENDS:
@@ -137,7 +139,7 @@ def reports_of_suite(folder, program, environment, front):
     except subprocess.TimeoutExpired as error:
         raise Failure(f"regress did not end within {RUN_TIMEOUT_S} s") from error
     output = done.stdout + done.stderr
-    ended = libevent_suite.ENDED.search(output)
+    ended = libevent_tests.ENDED.search(output)
     if ended is None:
         raise Failure(f"regress did not come to its end:\n{output[-6000:]}")
     lines = output.splitlines()
