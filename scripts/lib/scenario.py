@@ -19,7 +19,7 @@ from other_servers import lasting_ports
 WAIT_S = 20.0
 CLIENT_S = 60.0
 POLL_S = 0.02
-USER = ("nobody", "nogroup")  # for programs that refuse to run as root
+USER = ("daemon", "daemon")  # for programs that refuse to run as root
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"  # not in the search path of every user
 
 
