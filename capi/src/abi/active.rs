@@ -21,6 +21,6 @@ pub(super) extern "C" fn event_active(event: EventPtr, result: c_int, calls: c_s
 
 /// Activates an event in the next turn. For libevent's upper layers.
 #[unsafe(no_mangle)]
-extern "C" fn event_active_later_(event: EventPtr, result: c_int) {
+pub(super) extern "C" fn event_active_later_(event: EventPtr, result: c_int) {
     event.base().get().activate_later(event, result);
 }

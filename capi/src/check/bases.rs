@@ -53,19 +53,19 @@ pub(crate) fn on_base_end(address: usize) {
 
 /// The loop of a base begins in this thread.
 pub(crate) fn on_loop(address: usize) {
-    set_loop_thread(address, || Some(thread::current().id()));
+    with(|checks| {
+        if let Some(known) = checks.bases.known.get_mut(&address) {
+            // A second loop is refused; the first one counts.
+            known.loop_thread.get_or_insert_with(|| thread::current().id());
+        }
+    });
 }
 
 /// The loop of a base has ended.
 pub(crate) fn on_loop_end(address: usize) {
-    set_loop_thread(address, || None);
-}
-
-#[inline]
-fn set_loop_thread(address: usize, thread: impl FnOnce() -> Option<ThreadId>) {
     with(|checks| {
         if let Some(known) = checks.bases.known.get_mut(&address) {
-            known.loop_thread = thread();
+            known.loop_thread = None;
         }
     });
 }

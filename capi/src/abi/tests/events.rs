@@ -70,6 +70,34 @@ fn reasons_of_activations_add_up_and_are_one_call() {
 }
 
 #[test]
+fn bits_that_are_no_reasons_add_up_and_reach_the_callback() {
+    let (base, log) = (TestBase::new(), Log::default());
+    let named = Named { number: 1, log: &log };
+    let event = event_new(base.0, -1, TIMER, RECORD, named.argument());
+    event_active(event, 0x1000, 1);
+    event_active(event, 0x2000, 1);
+    base.turn();
+    assert_eq!(*log.borrow(), [(1, EventFlags::from_bits_retain(0x3000))]);
+    event_free(event);
+}
+
+#[test]
+fn an_event_that_was_to_be_active_later_is_active_now() {
+    let (base, log) = (TestBase::new(), Log::default());
+    let named = Named { number: 1, log: &log };
+    let event = event_new(base.0, -1, TIMER, RECORD, named.argument());
+    event_active_later_(event, READ.bits().into());
+    assert!(event.callback().flags().contains(ListFlags::ACTIVE_LATER));
+    event_active(event, READ.bits().into(), 1);
+    let flags = event.callback().flags();
+    assert_eq!(flags & ListFlags::STATE, ListFlags::ACTIVE);
+    base.turn();
+    base.turn();
+    assert_eq!(*log.borrow(), [(1, READ)], "one call");
+    event_free(event);
+}
+
+#[test]
 fn urgent_events_run_first_and_a_priority_that_does_not_exist_is_refused() {
     let (base, log) = (TestBase::new(), Log::default());
     assert_eq!(event_base_priority_init(base.0, 3), 0);

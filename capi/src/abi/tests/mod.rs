@@ -19,7 +19,7 @@ use libc::timeval;
 
 use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::{CallbackPtr, EventPtr};
-use super::access::layout::{Event, EventFlags, EventFunction};
+use super::access::layout::{Event, EventFlags, EventFunction, ListFlags};
 use super::active::*;
 use super::base::*;
 use super::deferred::*;
