@@ -12,6 +12,8 @@ from programs import ROOT, require
 
 SCRIPT = "scripts/libevent.sh"
 LIBRARY = "libevshard_libevent.so"
+# To be preloaded in the checked mode.
+CHECK_LIBRARY = "libevshard_check.so"
 # Programs load one of these. Each of them is an empty library that needs ours, so that a process has one core only.
 NAMES = ("libevent-2.1.so.7", "libevent_core-2.1.so.7", "libevent_pthreads-2.1.so.7")
 
@@ -31,6 +33,8 @@ def parse_arguments():
     run.add_argument("--front", action="store_true",
                      help="replace the event core only, in front of the distribution's libevent: for programs that use "
                           "its buffers, HTTP or DNS")
+    run.add_argument("--check", action="store_true",
+                     help="report misuse of events (EVSHARD_CHECK=1), also memory that is freed while its event is pending")
     run.add_argument("program", metavar="PROGRAM")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG")
     for name, text in (("install", "put the library into a folder, under all its names"),
@@ -53,7 +57,7 @@ def link(library, folder):
     """Put the library into a folder, and beside it the libraries under whose names programs load it."""
     require("cc")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (LIBRARY, *NAMES):
+    for name in (LIBRARY, *NAMES, CHECK_LIBRARY):
         refuse_foreign(folder / name)
     # A new file: a process that has loaded the old one keeps it.
     (folder / LIBRARY).unlink(missing_ok=True)
@@ -62,6 +66,9 @@ def link(library, folder):
         (folder / name).unlink(missing_ok=True)
         child.run(["cc", "-shared", "-nostdlib", "-o", str(folder / name), f"-Wl,-soname,{name}", "-Wl,--no-as-needed",
                    "-Wl,-rpath,$ORIGIN", str(folder / LIBRARY)], f"linking {name}")
+    (folder / CHECK_LIBRARY).unlink(missing_ok=True)
+    child.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(folder / CHECK_LIBRARY), str(ROOT / "capi/preload/check.c"),
+               "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN", str(folder / LIBRARY), "-ldl"], f"linking {CHECK_LIBRARY}")
 
 
 def refuse_foreign(path):
@@ -72,16 +79,25 @@ def refuse_foreign(path):
 
 def uninstall(folder):
     """Remove what `link` put into a folder."""
-    for name in (*NAMES, LIBRARY):
+    for name in (*NAMES, CHECK_LIBRARY, LIBRARY):
         refuse_foreign(folder / name)
         (folder / name).unlink(missing_ok=True)
 
 
-def environment(folder, front):
+def environment(folder, front, check):
     """The environment in which a program loads the library."""
     changed = dict(os.environ)
-    name, value = ("LD_PRELOAD", folder / LIBRARY) if front else ("LD_LIBRARY_PATH", folder)
-    changed[name] = f"{value}:{changed[name]}" if changed.get(name) else str(value)
+
+    def prepend(name, path):
+        changed[name] = f"{path}:{changed[name]}" if changed.get(name) else str(path)
+
+    if front:
+        prepend("LD_PRELOAD", folder / LIBRARY)
+    else:
+        prepend("LD_LIBRARY_PATH", folder)
+    if check:
+        prepend("LD_PRELOAD", folder / CHECK_LIBRARY)
+        changed["EVSHARD_CHECK"] = "1"
     return changed
 
 
@@ -94,7 +110,7 @@ def main():
         link(library, folder)
         try:
             os.execvpe(arguments.program, [arguments.program, *arguments.arguments],
-                       environment(folder, arguments.front))
+                       environment(folder, arguments.front, arguments.check))
         except OSError as error:
             raise Failure(f"cannot start {arguments.program}: {error.strerror}") from error
     elif arguments.command == "install":

@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import threading
+import time
 import unittest
 import unittest.mock
 from pathlib import Path

@@ -13,6 +13,7 @@ pub(crate) mod access;
 
 mod active;
 mod base;
+mod check;
 mod config;
 mod debug;
 mod deferred;

@@ -41,6 +41,10 @@ impl Base {
             state.registry().free(id);
             return Ending::Event(None);
         };
+        if !check::is_as_left(callback, id) {
+            state.registry().give_back(id);
+            return Ending::Event(None);
+        }
         let call = callback.is_finalizing().then(|| Call::of_callback(callback)).flatten();
         state.give_back(callback);
         state.end_idle_slot();

@@ -1,6 +1,6 @@
 //! Which events were set up, and what the memory of a pending event must hold.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use evshard::EventId;
 
@@ -28,11 +28,20 @@ pub(super) struct Known {
     base: Option<u64>,
     /// While it is pending or active.
     memory: Option<Memory>,
+    /// Its memory was freed while it was pending, which was reported.
+    is_freed: bool,
+}
+
+impl Known {
+    /// Whether it is pending or active, and its memory was not freed as far as is known.
+    fn is_pending(&self) -> bool {
+        self.memory.is_some() && !self.is_freed
+    }
 }
 
 /// By address.
 #[derive(Default)]
-pub(super) struct Events(HashMap<usize, Known>);
+pub(super) struct Events(BTreeMap<usize, Known>);
 
 impl Events {
     pub(super) fn get(&self, address: usize) -> Option<&Known> {
@@ -65,7 +74,7 @@ impl Checks {
 
     pub(super) fn before_assign(&mut self, event: EventPtr) {
         let address = event.address();
-        if self.events.get(address).is_some_and(|known| known.memory.is_some()) {
+        if self.events.get(address).is_some_and(Known::is_pending) {
             self.report(
                 address,
                 "event_assign: ",
@@ -83,6 +92,7 @@ impl Checks {
             events: event.events(),
             base: self.bases.number(event.base().address()),
             memory: None,
+            is_freed: false,
         };
         self.events.0.insert(event.address(), known);
     }
@@ -118,6 +128,25 @@ impl Checks {
         true
     }
 
+    /// Notes that memory is freed; whether that is misuse.
+    pub(super) fn on_free(&mut self, address: usize, size: usize) -> bool {
+        let range = address..address.saturating_add(size);
+        let freed: Vec<usize> = self.events.0.range(range).map(|(event, _)| *event).collect();
+        let mut is_misuse = false;
+        for event in freed {
+            if self.events.get(event).is_some_and(Known::is_pending) {
+                let after = " is pending, and its memory is freed; call event_del before that";
+                self.report(event, "free: ", after);
+                is_misuse = true;
+            }
+            match self.events.0.get_mut(&event) {
+                Some(known) if known.memory.is_some() => known.is_freed = true,
+                _ => self.events.remove(event),
+            }
+        }
+        is_misuse
+    }
+
     /// `event_del` is also called for events of a base that was freed.
     pub(super) fn may_delete(&mut self, event: EventPtr) -> bool {
         if !self.knows(event, "event_del") {
@@ -136,7 +165,7 @@ impl Checks {
         // Memory that held an event before may hold anything now.
         let is_event = self.events.get(address).is_some_and(|known| {
             let expected = known.memory.map_or(known.function, |memory| memory.function);
-            let memory = event.callback().copy_memory();
+            let memory = event.callback().copy_memory().filter(|_| !known.is_freed);
             memory.is_some_and(|memory| memory.is_event && memory.function == expected)
         });
         if !is_event {
@@ -186,19 +215,22 @@ pub(crate) fn on_idle(callback: CallbackPtr) {
 pub(crate) fn is_as_left(callback: CallbackPtr, id: EventId) -> bool {
     let is_lost = with(|checks| {
         let address = callback.address();
-        let Some(expected) = checks.events.get(address).and_then(|known| known.memory) else {
-            return false;
-        };
+        let Some(known) = checks.events.get(address) else { return false };
+        let Some(expected) = known.memory else { return false };
+        let was_reported = known.is_freed;
         // Set up again while it was pending: that was reported, and its new state counts.
-        if expected.slot != Some(id) || callback.copy_memory() == Some(expected) {
+        let is_same = !was_reported && callback.copy_memory() == Some(expected);
+        if expected.slot != Some(id) || is_same {
             return false;
         }
-        checks.report(
-            address,
-            "event_base_loop: ",
-            ": its memory was freed or overwritten while it was pending, so it is not called; \
+        if !was_reported {
+            checks.report(
+                address,
+                "event_base_loop: ",
+                ": its memory was freed or overwritten while it was pending, so it is not called; \
              call event_del before that",
-        );
+            );
+        }
         checks.events.remove(address);
         checks.descriptors.remove_event(address);
         true

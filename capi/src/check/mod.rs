@@ -10,8 +10,10 @@ mod descriptors;
 mod events;
 mod reports;
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -26,6 +28,14 @@ use reports::Reports;
 const VARIABLE: &str = "EVSHARD_CHECK";
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
+
+/// How long `free` waits for what the mode knows.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// Whether this thread holds the lock of `CHECKS`, and frees memory of the mode itself.
+    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+}
 
 static CHECKS: Mutex<Option<Checks>> = Mutex::new(None);
 
@@ -70,7 +80,28 @@ fn with<R: Default>(action: impl FnOnce(&mut Checks) -> R) -> R {
 
 #[cold]
 fn with_checks<R: Default>(action: impl FnOnce(&mut Checks) -> R) -> R {
-    CHECKS.lock().as_mut().map(action).unwrap_or_default()
+    let mut checks = CHECKS.lock();
+    IS_INSIDE.set(true);
+    let result = checks.as_mut().map(action).unwrap_or_default();
+    IS_INSIDE.set(false);
+    result
+}
+
+/// The program, or the library itself, frees memory. Only `libevshard_check.so` calls it.
+pub(crate) fn on_free(address: usize, size: usize) {
+    if !is_on() || IS_INSIDE.get() {
+        return;
+    }
+    // In a child of a process with threads, the lock may be held for ever.
+    let Some(mut checks) = CHECKS.try_lock_for(LOCK_WAIT_MAX) else { return };
+    IS_INSIDE.set(true);
+    let is_found = checks.as_mut().is_some_and(|checks| checks.on_free(address, size));
+    IS_INSIDE.set(false);
+    drop(checks);
+    // What the library frees holds no event, so no lock of a base is held here.
+    if is_found {
+        log_reports();
+    }
 }
 
 /// Logs what was found. Call it without a lock of a base.

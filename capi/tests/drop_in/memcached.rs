@@ -102,7 +102,10 @@ fn serve_values(checks: &str) {
     }
     let library = Library::new();
     let socket = library.folder().join("memcached.sock");
-    let memcached = start(&socket, &library, &[("EVSHARD_CHECK", checks)]);
+    let preloaded = library.folder().join("libevshard_check.so").display().to_string();
+    let preloaded = if checks == "1" { &*preloaded } else { "" };
+    let environment = [("EVSHARD_CHECK", checks), ("LD_PRELOAD", preloaded)];
+    let memcached = start(&socket, &library, &environment);
     drop(connect(&socket));
     let maps = fs::read_to_string(format!("/proc/{}/maps", memcached.0.id())).expect("its maps");
     let loaded: Vec<&str> = maps.lines().filter(|line| line.contains("libev")).collect();

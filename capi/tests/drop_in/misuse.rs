@@ -115,6 +115,28 @@ fn the_checked_mode_names_function_event_and_callback() {
 }
 
 #[test]
+fn the_checked_mode_with_its_preloaded_library_names_the_free_of_a_pending_events_memory() {
+    if missing(Need::Libevent) {
+        return;
+    }
+    let library = Library::new();
+    let program = compile("freed.c", library.folder());
+    let run = |preload: &str| {
+        let mut command = Command::new(&program);
+        command.env("LD_LIBRARY_PATH", library.folder()).env("EVSHARD_CHECK", "1");
+        if !preload.is_empty() {
+            command.env("LD_PRELOAD", library.folder().join(preload));
+        }
+        printed(&mut command)
+    };
+    let report = "EVSHARD_CHECK: free: event EVENT (callback on_timeout) is pending, and its memory \
+                  is freed; call event_del before that\n";
+    assert_eq!(run("libevshard_check.so"), format!("{report}{report}loop: 1\n"));
+    // Without it, the event is called: the block's beginning holds what it held before.
+    assert_eq!(run(""), "called\ncalled\nloop: 1\n");
+}
+
+#[test]
 fn misuse_is_survived_or_named() {
     if missing(Need::Libevent) {
         return;

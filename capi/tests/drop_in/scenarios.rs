@@ -31,7 +31,10 @@ fn compare(source: &str, environment: &[(&str, &str)]) {
     }
     assert_eq!(with_stock, with_ours, "{source}: left libevent, right this library");
     if environment.is_empty() {
-        expect_no_report(command().env("LD_LIBRARY_PATH", ours.folder()), &with_ours);
+        let preload = ours.folder().join("libevshard_check.so");
+        let mut command = command();
+        command.env("LD_LIBRARY_PATH", ours.folder()).env("LD_PRELOAD", preload);
+        expect_no_report(&mut command, &with_ours);
     }
 }
 
