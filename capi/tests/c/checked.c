@@ -104,7 +104,7 @@ static void freed_while_pending(void)
 
 static void never_set_up(void)
 {
-	struct event garbage;
+	struct event garbage, other;
 	struct timeval tv = ms(1);
 	SCENARIO("an event was never set up");
 	memset(&garbage, 0x5a, sizeof(garbage));
@@ -113,10 +113,35 @@ static void never_set_up(void)
 	printf("add: %d\n", event_add(&garbage, &tv));
 	event_active(&garbage, EV_READ, 1);
 	printf("pending: %d\n", event_pending(&garbage, EV_READ, NULL));
+	SCENARIO("another event was copied over an event");
+	event_assign(&garbage, base, -1, 0, on_timeout, NULL);
+	event_assign(&other, base, -1, 0, on_readable, NULL);
+	garbage = other;
+	printf("add: %d\n", event_add(&garbage, &tv));
 	SCENARIO("an event was freed");
 	subject = event_new(base, -1, 0, on_timeout, NULL);
 	event_free(subject);
 	printf("add: %d\n", event_add(subject, &tv));
+}
+
+/* A block that the first large allocation gets each time: bases have the same address. */
+static char block[16384] __attribute__((aligned(16)));
+static int is_taken;
+
+static void *allocate(size_t size)
+{
+	if (is_taken || size <= event_get_struct_event_size() || size > sizeof(block))
+		return malloc(size);
+	is_taken = 1;
+	return block;
+}
+
+static void give_back(void *memory)
+{
+	if (memory == block)
+		is_taken = 0;
+	else
+		free(memory);
 }
 
 static void base_was_freed(void)
@@ -130,7 +155,13 @@ static void base_was_freed(void)
 	printf("add: %d\n", event_add(&event, &tv));
 	event_active(&event, EV_READ, 1);
 	printf("del: %d\n", event_del(&event));
+	SCENARIO("another base has the address of the base that was freed");
+	event_set_mem_functions(allocate, realloc, give_back);
 	base = new_base();
+	event_assign(&event, base, -1, 0, on_timeout, NULL);
+	event_base_free(base);
+	expect(new_base() == base, "the same address");
+	printf("add: %d\n", event_add(&event, &tv));
 	printf("assign: %d\n", event_assign(&event, base, -1, 0, on_timeout, NULL));
 	printf("add: %d\n", event_add(&event, &tv));
 	event_del(&event);

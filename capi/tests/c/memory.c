@@ -26,6 +26,11 @@ static void counting_free(void *memory)
 	free(memory);
 }
 
+static void ignore(int severity, const char *message)
+{
+	(void)severity, (void)message;
+}
+
 static void read_and_free(evutil_socket_t fd, short what, void *arg)
 {
 	struct connection *connection = arg;
@@ -84,7 +89,9 @@ int main(void)
 		struct event moved;
 		struct timeval tv = ms(1);
 		event_assign(&moved, base, -1, 0, say, "moved");
+		event_base_priority_init(second, 7);
 		printf("set: %d\n", event_base_set(second, &moved));
+		printf("priority: %d\n", event_get_priority(&moved));
 		event_add(&moved, &tv);
 		printf("set a pending one: %d\n", event_base_set(base, &moved));
 		printf("loops: %d %d\n", event_base_dispatch(base), event_base_dispatch(second));
@@ -104,6 +111,13 @@ int main(void)
 	printf("event: %d\n", allocated);
 	event_free(ev);
 	printf("freed: %d\n", freed);
+	allocated = 0, freed = 0;
+	event_base_once(base, -1, EV_TIMEOUT, say, "once", NULL);
+	event_base_loop(base, 0);
+	printf("once: %d %d\n", allocated, freed);
+	/* LeakSanitizer finds it if its memory is lost (scripts/sanitize.sh). */
+	event_set_log_callback(ignore);
+	printf("refused: %d\n", event_base_once(base, 900, EV_READ, say, "never called", NULL));
 	event_base_free(base);
 	return 0;
 }

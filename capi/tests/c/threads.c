@@ -94,6 +94,7 @@ static void deletions(void)
 	returned = 0;
 	event_active(subject, EV_TIMEOUT, 1);
 	sem_wait(&in_callback);
+	printf("runs in this thread: %d\n", event_base_get_running_event(base) != NULL);
 	pthread_create(&helper, NULL, release, NULL);
 	event_del(subject);
 	printf("returned: %d\n", returned);

@@ -65,6 +65,11 @@ EVSHARD_CHECK: event_pending: event EVENT was never set up, or its memory was fr
 overwritten; call event_assign or event_new before that
 pending: 0
 
+another event was copied over an event
+EVSHARD_CHECK: event_add: event EVENT was never set up, or its memory was freed or overwritten; \
+call event_assign or event_new before that
+add: -1
+
 an event was freed
 EVSHARD_CHECK: event_add: event EVENT was never set up, or its memory was freed or overwritten; \
 call event_assign or event_new before that
@@ -77,6 +82,11 @@ add: -1
 EVSHARD_CHECK: event_active: event EVENT (callback on_timeout) names the event_base ADDRESS, \
 which was freed; make the event anew for another base
 del: 0
+
+another base has the address of the base that was freed
+EVSHARD_CHECK: event_add: event EVENT (callback on_timeout) names the event_base ADDRESS, which \
+was freed; make the event anew for another base
+add: -1
 assign: 0
 add: 0
 
@@ -129,8 +139,8 @@ fn the_checked_mode_with_its_preloaded_library_names_the_free_of_a_pending_event
         }
         printed(&mut command)
     };
-    let report = "EVSHARD_CHECK: free: event EVENT (callback on_timeout) is pending, and its memory \
-                  is freed; call event_del before that\n";
+    let report = "EVSHARD_CHECK: free: event EVENT (callback on_timeout) is pending, and its \
+                  memory is freed; call event_del before that\n";
     assert_eq!(run("libevshard_check.so"), format!("{report}{report}loop: 1\n"));
     // Without it, the event is called: the block's beginning holds what it held before.
     assert_eq!(run(""), "called\ncalled\nloop: 1\n");
