@@ -116,9 +116,9 @@ fn an_event_that_was_reset_has_no_interval() {
     for is_reset in [false, true] {
         test.registry().add(id, Some(Duration::from_secs(1))).unwrap();
         if is_reset {
-            test.registry().reset(id)
+            test.registry().reset(id);
         } else {
-            test.registry().del(id)
+            test.registry().del(id);
         }
         test.registry().check();
         test.registry().add(id, None).unwrap();
