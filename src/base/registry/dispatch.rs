@@ -160,7 +160,7 @@ impl<C> Registry<C> {
         if !flags.contains(EventFlags::PERSIST) {
             if flags.contains(EventFlags::ONCE) {
                 self.free_index(index);
-            } else {
+            } else if state.intersects(State::PENDING) {
                 self.del_index(index);
             }
             state = State::empty();
