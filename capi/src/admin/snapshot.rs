@@ -152,14 +152,16 @@ impl Snapshot {
     pub(super) fn take(observed: &Observed, names: &mut Names) -> Self {
         let records = observed.records();
         let (functions, longest) = functions(&records, names);
+        let bases = records.iter().map(|record| BaseSnapshot::of(record, names)).collect();
         Self {
             program: observed.program.clone(),
             pid: observed.process,
             version: env!("CARGO_PKG_VERSION"),
+            // Read last: no base has observed more.
             observed_ns: observed.begin.elapsed().as_nanos() as u64,
             children_have_pages: observed.path_has_pid,
             slow_limit_ns: observed.slow_limit_ns,
-            bases: records.iter().map(|record| BaseSnapshot::of(record, names)).collect(),
+            bases,
             functions,
             longest,
             slow_callbacks: slow_callbacks(&records, names),
