@@ -58,6 +58,9 @@ pub(super) struct BaseSnapshot {
     pub(super) waiting_ns: u64,
     pub(super) callback_ns: u64,
     pub(super) loop_ns: u64,
+    /// The same three times without the current phase.
+    #[serde(skip)]
+    pub(super) ended_ns: [u64; 3],
     pub(super) events: Events,
     pub(super) system_calls: SystemCalls,
     pub(super) wait_errors: u64,
@@ -171,7 +174,7 @@ impl Snapshot {
 
 impl BaseSnapshot {
     fn of(record: &Record, names: &mut Names) -> Self {
-        let (now, numbers) = (record.now(), record.numbers());
+        let ((now, spent_ns), numbers) = (record.phases(), record.numbers());
         let (memberships, counts, stats) = (numbers.memberships, numbers.counts(), numbers.stats);
         let running = (now.phase == Phase::Callback).then(|| Running {
             function: names.of(record.functions.address(now.slot)),
@@ -187,9 +190,11 @@ impl BaseSnapshot {
             turns: record.turns(),
             callbacks: record.callback_times.copy().count,
             calls: Calls(REASONS.map(|(reason, name)| (name, record.calls(reason)))),
-            waiting_ns: record.spent_ns(Phase::Wait),
-            callback_ns: record.spent_ns(Phase::Callback),
-            loop_ns: record.spent_ns(Phase::Loop),
+            waiting_ns: spent_ns[Phase::Wait as usize],
+            callback_ns: spent_ns[Phase::Callback as usize],
+            loop_ns: spent_ns[Phase::Loop as usize],
+            ended_ns: [Phase::Wait, Phase::Callback, Phase::Loop]
+                .map(|phase| record.ended_ns(phase)),
             events: Events {
                 descriptors: memberships.descriptors,
                 signals: memberships.signals,

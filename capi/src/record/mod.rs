@@ -38,6 +38,10 @@ pub(crate) enum Phase {
 
 pub(crate) const PHASES: [Phase; 4] = [Phase::Stopped, Phase::Loop, Phase::Wait, Phase::Callback];
 
+/// How often a reader tries to read numbers of one phase. The phases of a loop that is so busy are
+/// short, and their times matter little.
+const READS_MAX: usize = 16;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -305,11 +309,25 @@ impl Record {
         reason.numbers().map(|bit| self.by_reason[bit].get()).sum()
     }
 
-    /// The time in a phase until now.
-    pub(crate) fn spent_ns(&self, phase: Phase) -> u64 {
-        let now = self.now();
-        let current_ns = if now.phase == phase { now.for_ns } else { 0 };
-        self.spent_ns[phase as usize].get() + current_ns
+    /// The time in a phase, without the current one: it never decreases.
+    pub(crate) fn ended_ns(&self, phase: Phase) -> u64 {
+        self.spent_ns[phase as usize].get()
+    }
+
+    /// What the loop does, and the time in each phase until now. If the phase changes meanwhile,
+    /// they are read again. A phase that ends at this moment may count twice or not at all, until
+    /// the next reading.
+    pub(crate) fn phases(&self) -> (Now, [u64; PHASES.len()]) {
+        for _ in 0..READS_MAX {
+            let now = self.now();
+            let spent = PHASES.map(|phase| {
+                self.ended_ns(phase) + if phase == now.phase { now.for_ns } else { 0 }
+            });
+            if self.now.phase() == now.phase {
+                return (now, spent);
+            }
+        }
+        (self.now(), PHASES.map(|phase| self.ended_ns(phase)))
     }
 
     pub(crate) fn now(&self) -> Now {

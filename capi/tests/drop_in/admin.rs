@@ -234,6 +234,11 @@ fn the_page_of_a_program_that_hangs_names_the_function() {
     assert!(number(&later["bases"][0]["callback_ns"]) >= first_ns + 10_000_000, "{later}");
     let page = get(&program.socket, "/").expect("a page");
     assert!(page.contains("in hang_until_input for "), "{page}");
+    let metrics = get(&program.socket, "/metrics").expect("metrics");
+    let age = metrics.lines().find_map(|line| {
+        line.strip_prefix("evshard_base_callback_age_seconds{base=\"1\"} ")?.parse::<f64>().ok()
+    });
+    assert!(age.expect("the metric") >= 0.01, "{metrics}");
     program.send("x");
     program.stats_when(|stats| stats["bases"][0]["state"] == "waiting");
     program.end();

@@ -14,14 +14,9 @@ const BOUND_EXPONENTS: [u32; 13] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 
 type Metric = (&'static str, &'static str, fn(&BaseSnapshot) -> u64);
 type HistogramMetric = (&'static str, &'static str, fn(&BaseSnapshot) -> &Quantiles);
 
-const GAUGES: &[Metric] = &[
-    ("evshard_base_calling", "1 while a callback runs.", |base| {
-        u64::from(base.state == State::Calling)
-    }),
-    ("evshard_base_running", "1 while the loop runs.", |base| {
-        u64::from(base.state != State::Stopped)
-    }),
-];
+const GAUGES: &[Metric] = &[("evshard_base_running", "1 while the loop runs.", |base| {
+    u64::from(base.state != State::Stopped)
+})];
 
 const COUNTERS: &[Metric] = &[
     ("evshard_base_turns_total", "Turns of the loop.", |base| base.turns),
@@ -85,7 +80,7 @@ pub(super) fn page(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The families that have a second label.
+/// The families of seconds, and those that have a second label.
 fn put_labelled(text: &mut String, bases: &[BaseSnapshot]) {
     let name = "evshard_base_calls_total";
     let help = "Calls by reason. A call with two reasons counts for both.";
@@ -95,16 +90,17 @@ fn put_labelled(text: &mut String, bases: &[BaseSnapshot]) {
             family.sample(&[("base", &base.base), ("reason", &reason)], calls);
         }
     }
-    let help = "The time of the loop, by what its thread did.";
+    let help = "How long the callback that runs has run; 0 if none runs.";
+    let mut family = Family::new(text, "evshard_base_callback_age_seconds", "gauge", help);
+    for base in bases {
+        let age_ns = if base.state == State::Calling { base.state_ns } else { 0 };
+        family.sample(&[("base", &base.base)], seconds(age_ns));
+    }
+    let help = "The time of the loop, by what its thread did, without what it does now.";
     let mut family = Family::new(text, "evshard_base_seconds_total", "counter", help);
     for base in bases {
-        let phases = [
-            ("waiting", base.waiting_ns),
-            ("calling", base.callback_ns),
-            ("looping", base.loop_ns),
-        ];
-        for (state, ns) in phases {
-            family.sample(&[("base", &base.base), ("state", &state)], seconds(ns));
+        for (state, ns) in ["waiting", "calling", "looping"].iter().zip(base.ended_ns) {
+            family.sample(&[("base", &base.base), ("state", state)], seconds(ns));
         }
     }
     let help = "Events that are pending or active, as of the last wait.";
