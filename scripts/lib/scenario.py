@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import subprocess
 import tempfile
@@ -19,8 +20,11 @@ from other_servers import lasting_ports
 WAIT_S = 20.0
 CLIENT_S = 60.0
 POLL_S = 0.02
-USER = ("daemon", "daemon")  # for programs that refuse to run as root
+OVERFLOW_ID = 65534  # user and group without rights
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"  # not in the search path of every user
+
+# Some programs refuse to run as root.
+USER = pwd.getpwuid(OVERFLOW_ID).pw_name if os.geteuid() == 0 else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Run:
     def start(self, *argv, check=True, stock=False, user=None, variables=()):
         """Start a program that loads the library. With `stock` it is no program of libevent, or not the one under test."""
         log = self.folder / f"{Path(argv[0]).name}-{len(self._servers)}.log"
-        options = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
+        options = {} if user is None else {"user": user, "group": OVERFLOW_ID, "extra_groups": []}
         with open(log, "w") as output:
             process = child.start([str(word) for word in argv], cwd=self.folder, stdout=output, stderr=subprocess.STDOUT,
                                   env=self._environment(stock) | dict(variables), **options)
@@ -137,7 +141,7 @@ class Run:
     def client(self, *argv, stock=True, expected=(0,), timeout_s=CLIENT_S, text=None, user=None, variables=()):
         """Run a program to its end; what it printed. With `stock=False` it loads the library, as `start` does."""
         words, what = [str(word) for word in argv], Path(argv[0]).name
-        options = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
+        options = {} if user is None else {"user": user, "group": OVERFLOW_ID, "extra_groups": []}
         try:
             done = subprocess.run(words, cwd=self.folder, env=self._environment(stock) | dict(variables), input=text or "",
                                   text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

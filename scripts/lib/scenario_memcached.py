@@ -12,6 +12,7 @@ CONNECTIONS = 20
 VALUES = 100
 LARGE = 900_000
 TOO_LARGE = 3_000_000  # for -I 2m
+AS_USER = () if USER is None else ("-u", USER)
 END = b"END\r\n"
 COUNTED = ("cmd_get", "cmd_set", "cmd_touch", "get_hits", "get_misses", "get_expired", "incr_hits", "decr_misses",
            "cas_hits", "cas_badval", "delete_hits", "curr_items", "threads", "listen_disabled_num", "time_in_listen_disabled_us")
@@ -20,7 +21,7 @@ COUNTED = ("cmd_get", "cmd_set", "cmd_touch", "get_hits", "get_misses", "get_exp
 def start(run):
     """A memcached; its address and itself."""
     address = ("127.0.0.1", run.ports(1)[0])
-    server = run.start("memcached", "-u", USER[0], "-t", THREADS, "-m", 512, "-I", "2m", "-U", 0, "-l", address[0], "-p",
+    server = run.start("memcached", *AS_USER, "-t", THREADS, "-m", 512, "-I", "2m", "-U", 0, "-l", address[0], "-p",
                        address[1])
     run.wait(lambda: listens(address), "memcached listens")
     return address, server
@@ -74,7 +75,7 @@ def values(address, number):
 def idle_connections(run):
     """Connections that send nothing are closed after a second, which is a timer of memcached's."""
     address = ("127.0.0.1", run.ports(1)[0])
-    run.start("memcached", "-u", USER[0], "-t", 2, "-U", 0, "-l", address[0], "-p", address[1], "-o", "idle_timeout=1")
+    run.start("memcached", *AS_USER, "-t", 2, "-U", 0, "-l", address[0], "-p", address[1], "-o", "idle_timeout=1")
     run.wait(lambda: listens(address), "memcached listens")
     clients = [TextClient(address) for _ in range(10)]
     yield f"bytes before the end of idle connections: {[len(client.read_all()) for client in clients]}"

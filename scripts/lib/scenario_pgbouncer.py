@@ -1,6 +1,5 @@
 """pgbouncer before a PostgreSQL of the scenario's own: pgbench, PAUSE, RESUME, RELOAD, timeouts, and the end."""
 
-import os
 from pathlib import Path
 
 from child import Failure
@@ -42,20 +41,19 @@ class Pool:
 
     def __init__(self, run):
         self.run = run
-        self.user = USER if os.geteuid() == 0 else None  # both refuse to run as root
         self.port, self.backend = run.ports(2)
         self.programs = postgres_programs()
         run.client(self.programs / "initdb", "-D", run.folder / "data", "-U", "postgres", "--auth", "trust", "--no-sync",
-                   user=self.user)
+                   user=USER)
         self.start_postgres()
         self.configure(pool=4, idle_s=600, wait_s=120)
-        self.bouncer = run.start("pgbouncer", run.folder / "pgbouncer.ini", user=self.user)
+        self.bouncer = run.start("pgbouncer", run.folder / "pgbouncer.ini", user=USER)
         run.wait(lambda: listens(("127.0.0.1", self.port)), "pgbouncer listens")
 
     def start_postgres(self):
         """Start the backend, and wait until it answers."""
         self.postgres = self.run.start(self.programs / "postgres", "-D", self.run.folder / "data", "-k", self.run.folder, "-p",
-                                       self.backend, "-c", "listen_addresses=", "-c", "fsync=off", user=self.user, stock=True)
+                                       self.backend, "-c", "listen_addresses=", "-c", "fsync=off", user=USER, stock=True)
         self.run.wait(lambda: listens(f"{self.run.folder}/.s.PGSQL.{self.backend}"), "PostgreSQL listens")
 
     def configure(self, **changes):

@@ -85,7 +85,7 @@ def clients(tmux):
         tmux.run.wait(lambda: b"0:first" in screen.read_bytes()[shown:], "the status line returns after the message")
         typed.write(b"\x02d")
     yield f"after the keys to detach: {tmux.run.wait_end(terminal, 'the client on the terminal')}"
-    output = tmux("-C", "attach", "-t", "two", text="display-message -p control\nlist-windows -F '#{window_index}'\ndetach\n")
+    output = tmux("-C", "attach", "-t", "two", text="display-message -p control\nlist-windows -F '#{window_index}'\n")
     yield [line for line in output.splitlines() if not line.startswith("%")]
 
 
