@@ -27,11 +27,10 @@ from child import Failure, run_main
 from scenario import SYSTEM_PROGRAMS, Core, Run
 
 SCRIPT = "scripts/libevent_programs.sh"
-SCENARIOS = {one.name: one for one in (
-    scenario_memcached.SCENARIO, scenario_unbound.SCENARIO, scenario_nsd.SCENARIO, scenario_webdis.SCENARIO,
-    scenario_pgbouncer.SCENARIO, scenario_gearmand.SCENARIO, scenario_inetd.SCENARIO, scenario_poolcounterd.SCENARIO, scenario_openmpi.SCENARIO,
-    scenario_tmux.SCENARIO, scenario_tor.SCENARIO, scenario_turnserver.SCENARIO, scenario_lldpd.SCENARIO,
-    scenario_transmission.SCENARIO,
+SCENARIOS = {one.SCENARIO.name: one.SCENARIO for one in (
+    scenario_memcached, scenario_unbound, scenario_nsd, scenario_webdis, scenario_pgbouncer, scenario_gearmand,
+    scenario_inetd, scenario_poolcounterd, scenario_openmpi, scenario_tmux, scenario_tor, scenario_turnserver,
+    scenario_lldpd, scenario_transmission,
 )}
 PR_SET_CHILD_SUBREAPER = 36
 NAME_WIDTH = max(map(len, SCENARIOS))

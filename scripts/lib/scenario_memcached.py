@@ -15,7 +15,8 @@ TOO_LARGE = 3_000_000  # for -I 2m
 AS_USER = () if USER is None else ("-u", USER)
 END = b"END\r\n"
 COUNTED = ("cmd_get", "cmd_set", "cmd_touch", "get_hits", "get_misses", "get_expired", "incr_hits", "decr_misses",
-           "cas_hits", "cas_badval", "delete_hits", "curr_items", "threads", "listen_disabled_num", "time_in_listen_disabled_us")
+           "cas_hits", "cas_badval", "delete_hits", "curr_items", "threads",
+           "listen_disabled_num", "time_in_listen_disabled_us")
 
 
 def start(run):

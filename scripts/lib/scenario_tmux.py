@@ -22,9 +22,10 @@ class Tmux:
         return self.run.client("tmux", "-S", self.socket, *words, stock=False, text=text, expected=expected,
                                variables=TERMINAL).rstrip()
 
-    def wait_for_text(self, target, text):
-        """Wait until a pane shows a line."""
-        self.run.wait(lambda: text in self("capture-pane", "-p", "-t", target).splitlines(), f"{target} shows {text}")
+    def wait_for_text(self, target, text, times=1):
+        """Wait until a pane shows a line so many times."""
+        self.run.wait(lambda: self("capture-pane", "-p", "-t", target).splitlines().count(text) >= times,
+                      f"{target} shows {text}")
 
 
 def panes(tmux):
@@ -37,7 +38,7 @@ def panes(tmux):
     tmux("split-window", "-h", "-t", "one", "exec cat")
     tmux("split-window", "-v", "-t", "one", "exec cat")
     tmux("send-keys", "-t", "one.1", "keys of the pane", "Enter")
-    tmux.wait_for_text("one.1", "keys of the pane")
+    tmux.wait_for_text("one.1", "keys of the pane", times=2)  # what was typed, and what cat prints
     yield tmux("list-panes", "-t", "one", "-F", "#{pane_index} #{pane_width}x#{pane_height}")
     yield tmux("capture-pane", "-p", "-t", "one.1")
     tmux("resize-pane", "-t", "one.0", "-x", 30)

@@ -83,8 +83,7 @@ def scenario(run):
         names = run.write("names", "".join(f"n{i}.test A\n" for i in range(NAMES)))
         yield f"{transport}: {answers(dig(run, port, transport, '-f', names))}"
     yield from pipelined(port)
-    totals = [line for line in control("stats_noreset").splitlines() if line.startswith(("num.query.tcp=", "total.num.queries="))]
-    yield f"counts: {totals}"
+    yield [line for line in control("stats_noreset").splitlines() if line.startswith("total.num.queries=")]
     yield control("local_data", "added.test", "A", "192.0.2.200")
     yield answers(dig(run, port, "added.test"))
     write(run, port, 2)
