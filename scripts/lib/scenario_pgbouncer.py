@@ -134,4 +134,6 @@ def scenario(run):
     yield f"after SHUTDOWN: {run.wait_end(pool.bouncer, 'pgbouncer')}"
 
 
-SCENARIO = Scenario("pgbouncer", scenario, {"pgbouncer": "pgbouncer", "psql": "postgresql-client"})
+SCENARIO = Scenario("pgbouncer", scenario, {
+    "pgbouncer": "pgbouncer", "psql": "postgresql-client", "pg_createcluster": "postgresql",
+})
