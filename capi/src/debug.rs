@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::abi::access::event_ptr::EventPtr;
 use crate::abi::access::layout::EventFlags;
-use crate::log::{self, ABORT};
+use crate::abi::access::log::{self, ABORT};
 
 /// The mode, and what it knows.
 pub(crate) struct Mode {

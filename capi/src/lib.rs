@@ -10,7 +10,7 @@
 //! - `record` is what the loop of a base records about itself if the environment requests it, and
 //!   `admin` the thread and the pages that show it.
 //! - `check` is the checked mode. `symbols` has the names of functions, for pages and reports.
-//! - `debug`, `log` and `time` are what the others need.
+//! - `debug` and `time` are what the others need.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("libevent's structures are described for 64-bit Linux");
@@ -20,7 +20,6 @@ mod admin;
 mod base;
 mod check;
 mod debug;
-mod log;
 mod record;
 mod symbols;
 mod time;

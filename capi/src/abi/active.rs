@@ -3,8 +3,8 @@
 use std::ffi::{c_int, c_short};
 
 use super::access::event_ptr::EventPtr;
+use crate::abi::access::log;
 use crate::check;
-use crate::log;
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn event_active(event: EventPtr, result: c_int, calls: c_short) {

@@ -6,12 +6,12 @@ use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::EventPtr;
 use super::access::layout::EventFlags;
 use super::threads;
+use crate::abi::access::log;
 use crate::base::Base;
 use crate::base::config::EventConfig;
 use crate::base::freeing::Ending;
 use crate::base::queries::CountKinds;
 use crate::check;
-use crate::log;
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn event_base_new() -> BasePtr {

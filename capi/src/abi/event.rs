@@ -8,10 +8,10 @@ use libc::timeval;
 use super::access::base_ptr::BasePtr;
 use super::access::event_ptr::EventPtr;
 use super::access::layout::{Event, EventFlags, EventFunction, Function, ListFlags};
+use crate::abi::access::log;
 use crate::base::Blocking;
 use crate::check;
 use crate::debug::MODE;
-use crate::log;
 
 /// The argument that stands for the event itself (`event_self_cbarg`).
 static SELF: u8 = 0;
@@ -130,7 +130,7 @@ fn del(event: EventPtr, blocking: Blocking) -> c_int {
     if !check::may_delete(event) || !has_base(event, "event_del_") {
         return -1;
     }
-    if !event.is_certainly_idle() {
+    if MODE.is_on() || !event.is_certainly_idle() {
         event.base().get().del(event, blocking);
     }
     0

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint};
 
 use super::access::event_ptr::EventPtr;
 use super::access::layout::{Closure, EventFinalizer, Function};
-use crate::log;
+use crate::abi::access::log;
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn event_finalize(

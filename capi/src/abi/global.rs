@@ -11,8 +11,8 @@ use super::base::{event_base_get_method, event_base_new, event_base_priority_ini
 use super::event::event_assign;
 use super::event_loop::{event_base_loop, event_base_loopbreak, event_base_loopexit};
 use super::once::event_base_once;
+use crate::abi::access::log;
 use crate::debug::MODE;
-use crate::log;
 
 #[unsafe(no_mangle)]
 extern "C" fn event_init() -> BasePtr {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::access::log_functions::{self, FatalFunction, LogFunction};
+use super::access::log::{self, FatalFunction, LogFunction};
 use super::access::stock;
 
 /// What libevent's upper layers log for debugging. They read it by this name. The core logs nothing
@@ -12,13 +12,13 @@ static DEBUG_LOGGING_MASK: AtomicU32 = AtomicU32::new(0);
 
 #[unsafe(no_mangle)]
 extern "C" fn event_set_log_callback(function: Option<LogFunction>) {
-    log_functions::set_log(function);
+    log::set_log(function);
     stock::forward(c"event_set_log_callback", function);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn event_set_fatal_callback(function: Option<FatalFunction>) {
-    log_functions::set_fatal(function);
+    log::set_fatal(function);
     stock::forward(c"event_set_fatal_callback", function);
 }
 

@@ -14,8 +14,8 @@ use super::access::base_ptr::BasePtr;
 use super::access::layout::{ConditionCallbacks, LockCallbacks};
 use super::access::stock;
 use super::access::thread_id::{self, IdFunction};
+use crate::abi::access::log;
 use crate::debug;
-use crate::log;
 
 /// What identifies a set of functions: their addresses, with the version.
 type Identity = [usize; 6];

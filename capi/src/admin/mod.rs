@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::abi::access::log;
 use crate::abi::access::{is_privileged_for_caller, process};
-use crate::log;
 use crate::record::Record;
 use observed::{Observed, program_name};
 use server::Prepared;

@@ -144,6 +144,6 @@ impl Base {
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);
         let record = admin::new_record(method.to_str().unwrap_or_default());
-        Ok(Self { state, is_shared, finished: Finished::default(), record })
+        Ok(Self { state, address: 0, is_shared, finished: Finished::default(), record })
     }
 }

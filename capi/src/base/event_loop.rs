@@ -7,14 +7,13 @@ use evshard::{LoopEnd, LoopFlags, Ready};
 use parking_lot::lock_api::MutexGuard;
 
 use super::{Base, Guard, State, Thread};
-use crate::abi::access::base_ptr::BasePtr;
 use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
+use crate::abi::access::log;
 use crate::admin;
 use crate::check;
 use crate::debug;
-use crate::log;
 
 /// A loop that runs. It owns nothing, so that `longjmp` may leave the loop's function.
 struct Turns {
@@ -95,7 +94,7 @@ impl Base {
                 turns.result = c_int::from(end == LoopEnd::Empty);
                 return self.end_loop(&mut state);
             }
-            check::before_wait(BasePtr::address_of(self));
+            check::before_wait(self.address);
             if let Err(error) = self.wait(&mut state, &turns.run) {
                 log::warn(&format!("event_base_loop: {error}"));
                 turns.result = -1;

@@ -10,7 +10,8 @@ use super::{Base, Guard, State};
 use crate::abi::access;
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::{Closure, EventFlags, ListFlags, Marks};
-use crate::{check, debug, log, time};
+use crate::abi::access::log;
+use crate::{check, debug, time};
 
 /// Whether the deletion of an event waits for the end of its callback in another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

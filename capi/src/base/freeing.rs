@@ -6,9 +6,9 @@ use super::Base;
 use crate::abi::access::call::Call;
 use crate::abi::access::event_ptr::CallbackPtr;
 use crate::abi::access::layout::Marks;
+use crate::abi::access::log;
 use crate::admin;
 use crate::check;
-use crate::log;
 
 /// One step of the end of a base.
 pub(crate) enum Ending {

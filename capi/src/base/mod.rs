@@ -35,6 +35,8 @@ pub(crate) use events::Blocking;
 /// See the module's documentation.
 pub(crate) struct Base {
     state: Mutex<BaseLock, State>,
+    /// Of its handle, which the program has as `struct event_base *`.
+    address: usize,
     /// Whether the lock is one for several threads.
     is_shared: bool,
     /// Threads that wait for the end of a callback in `event_del`.
@@ -84,6 +86,10 @@ impl Thread {
 }
 
 impl Base {
+    pub(crate) fn set_address(&mut self, address: usize) {
+        self.address = address;
+    }
+
     /// Whether several threads may use it.
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared

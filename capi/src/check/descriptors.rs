@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use super::with;
-use crate::abi::access::{FileId, file_id};
+use crate::abi::access::probe::{FileId, file_id};
 
 /// How many descriptors are looked at before each wait: a system call each, and a process may have
 /// tens of thousands.

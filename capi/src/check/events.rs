@@ -7,16 +7,8 @@ use evshard::EventId;
 use super::{Checks, descriptors, with};
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::EventFlags;
+use crate::abi::access::probe::Memory;
 use crate::debug;
-
-/// What an event's memory must hold while it is pending: what no function of libevent's changes
-/// then, other than through this library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Memory {
-    pub(crate) slot: Option<EventId>,
-    pub(crate) is_event: bool,
-    pub(crate) function: usize,
-}
 
 /// An event that was set up.
 #[derive(Clone, Copy, Debug)]

@@ -21,7 +21,6 @@ use crate::abi::access::{event_ptr::EventPtr, is_privileged_for_caller};
 use bases::Bases;
 use descriptors::Descriptors;
 use events::Events;
-pub(crate) use events::Memory;
 use reports::Reports;
 
 /// `1` logs what is found. `abort` also ends the program, where it was found.

@@ -1,6 +1,6 @@
 //! What was found, until it can be logged.
 
-use crate::log::{self, ABORT};
+use crate::abi::access::log::{self, ABORT};
 use crate::symbols;
 
 use super::CHECKS;

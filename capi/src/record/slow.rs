@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::counter::Counter;
 use super::reasons::Reasons;
-use crate::log;
+use crate::abi::access::log;
 use crate::symbols;
 
 /// How many slow calls a base lists: a page of text.

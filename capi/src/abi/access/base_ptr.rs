@@ -1,111 +1,21 @@
-//! Handles of bases: what a program has as `struct event_base *`.
+//! What a program has as `struct event_base *`. What is behind it is known to `abi/handle.rs`.
 
-use std::mem::offset_of;
+use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
-
-use crate::abi::memory;
-use crate::base::Base;
-use crate::check;
-use crate::log::{self, ABORT};
 
 /// A `struct event_base *` of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct BasePtr(*mut Handle);
-
-/// What the pointer points to. Programs have no access to its fields.
-#[repr(C)]
-pub(crate) struct Handle {
-    magic: u64,
-    base: Base,
-}
-
-/// The first word of a handle. libevent's own has a pointer here, which never has this value.
-const MAGIC: u64 = 0xe5e4_7ba5_eafe_0021;
-
-/// The base of `event_init`, which functions of libevent 1.x use (`event_global_current_base_`).
-/// libevent's upper layers read it by this name.
-#[unsafe(export_name = "event_global_current_base_")]
-static CURRENT: AtomicPtr<Handle> = AtomicPtr::new(ptr::null_mut());
+pub(crate) struct BasePtr(pub(in crate::abi) *mut c_void);
 
 impl BasePtr {
     pub(crate) const NULL: Self = Self(ptr::null_mut());
-
-    /// A handle, in memory of the program's function if it set one; null if there is none.
-    pub(crate) fn new(base: Base) -> Self {
-        let memory = memory::event_mm_malloc_(size_of::<Handle>()).cast::<Handle>();
-        if !memory.is_null() {
-            // SAFETY: the memory is new and has the size of a handle.
-            unsafe { memory.write(Handle { magic: MAGIC, base }) }
-        }
-        Self(memory)
-    }
-
-    /// The base of `event_init`, or null.
-    pub(crate) fn current() -> Self {
-        Self(CURRENT.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn make_current(self) {
-        CURRENT.store(self.0, Ordering::Release);
-    }
-
-    pub(crate) fn address(self) -> usize {
-        self.0.addr()
-    }
-
-    /// The address of the handle of this base.
-    pub(crate) fn address_of(base: &Base) -> usize {
-        ptr::from_ref(base).addr() - offset_of!(Handle, base)
-    }
 
     pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }
 
-    /// This handle, or that of `event_init` if this one is null.
-    pub(crate) fn or_current(self) -> Self {
-        if self.is_null() { Self::current() } else { self }
-    }
-
-    /// The base. A handle that is not ours ends the program.
-    #[inline]
-    pub(crate) fn get<'a>(self) -> &'a Base {
-        if self.is_null() {
-            log::fatal(ABORT, "a function got no event_base; call event_base_new first");
-        }
-        // SAFETY: the program passed a base, of this library or of another libevent: both begin
-        // with a word.
-        let magic = unsafe { (*self.0).magic };
-        if magic != MAGIC {
-            self.refuse();
-        }
-        // SAFETY: our magic word is in front of our base, until `free`.
-        unsafe { &(*self.0).base }
-    }
-
-    #[cold]
-    fn refuse(self) -> ! {
-        log::fatal(
-            ABORT,
-            &format!(
-                "the event_base {:p} is none of this library: it was freed, or another libevent \
-                 made it; load one library only (`grep libevent /proc/PID/maps` lists them)",
-                self.0
-            ),
-        );
-    }
-
-    /// Frees the base; the handle must not be used again.
-    pub(crate) fn free(self) {
-        // Of several that free the current base at once, one finds it.
-        let _ =
-            CURRENT.compare_exchange(self.0, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
-        check::on_base_end(self.address());
-        // SAFETY: the pointer is of `new`, and the program frees a base once and uses it no more.
-        let handle = unsafe { self.0.read() };
-        drop(handle);
-        memory::event_mm_free_(self.0.cast());
+    pub(crate) fn address(self) -> usize {
+        self.0.addr()
     }
 }

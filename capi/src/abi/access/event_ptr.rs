@@ -8,10 +8,8 @@ use libc::timeval;
 
 use super::base_ptr::BasePtr;
 use super::layout::{Closure, Event, EventCallback, EventFlags, Function, ListFlags, Marks};
-use super::thread_id;
-use crate::abi::memory;
-use crate::check::Memory;
-use crate::debug;
+use super::probe::Memory;
+use super::{memory, thread_id};
 
 /// A `struct event *` of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,16 +114,6 @@ impl CallbackPtr {
     }
 }
 
-impl Memory {
-    pub(super) fn of(callback: &EventCallback) -> Self {
-        Self {
-            slot: callback.slot,
-            is_event: callback.flags.contains(ListFlags::INIT),
-            function: callback.function.address(),
-        }
-    }
-}
-
 impl EventPtr {
     pub(crate) const NULL: Self = Self(ptr::null_mut());
 
@@ -173,7 +161,6 @@ impl EventPtr {
         thread_id::current().is_none()
             && self.callback().slot().is_none()
             && !self.events().contains(EventFlags::SIGNAL)
-            && !debug::MODE.is_on()
     }
 
     /// Memory for an event, by the program's function if it set one; `None` if there is none.

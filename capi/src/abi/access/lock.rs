@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::lock_api::{GuardNoSend, RawMutex};
 
-use crate::log::{self, ABORT};
+use crate::abi::access::log::{self, ABORT};
 
 /// A mutex, or, without threads, only the note that the state is in use.
 pub(crate) struct BaseLock {

@@ -5,13 +5,12 @@ pub(crate) mod call;
 pub(crate) mod event_ptr;
 pub(crate) mod layout;
 pub(crate) mod lock;
-pub(crate) mod log_functions;
-mod probe;
+pub(crate) mod log;
+pub(crate) mod memory;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod stock;
 pub(crate) mod thread_id;
-
-pub(crate) use probe::{FileId, file_id};
 
 /// Whether the descriptor is open and blocks.
 pub(crate) fn is_blocking(fd: std::ffi::c_int) -> bool {

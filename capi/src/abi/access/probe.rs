@@ -5,9 +5,10 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use evshard::EventId;
+
 use super::event_ptr::CallbackPtr;
-use super::layout::EventCallback;
-use crate::check::Memory;
+use super::layout::{EventCallback, ListFlags};
 
 /// Which file a descriptor is: its device and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,25 @@ pub(crate) fn file_id(fd: c_int) -> Option<FileId> {
     // SAFETY: zeros are a valid value, and fstat has filled it.
     let stat = unsafe { stat.assume_init() };
     Some(FileId(stat.st_dev, stat.st_ino))
+}
+
+/// What an event's memory must hold while it is pending: what no function of libevent's changes
+/// then, other than through this library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) slot: Option<EventId>,
+    pub(crate) is_event: bool,
+    pub(crate) function: usize,
+}
+
+impl Memory {
+    pub(super) fn of(callback: &EventCallback) -> Self {
+        Self {
+            slot: callback.slot,
+            is_event: callback.flags.contains(ListFlags::INIT),
+            function: callback.function.address(),
+        }
+    }
 }
 
 impl CallbackPtr {

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::access::set_errno;
+use super::set_errno;
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
@@ -30,7 +30,7 @@ extern "C" fn event_set_mem_functions(
 
 /// The memory of these sizes; null for none. libevent's upper layers use it.
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn event_mm_malloc_(size: usize) -> *mut c_void {
+pub(in crate::abi) extern "C" fn event_mm_malloc_(size: usize) -> *mut c_void {
     if size == 0 {
         return ptr::null_mut();
     }
@@ -89,7 +89,7 @@ unsafe extern "C" fn event_mm_realloc_(memory: *mut c_void, size: usize) -> *mut
 }
 
 #[unsafe(no_mangle)]
-pub(super) extern "C" fn event_mm_free_(memory: *mut c_void) {
+pub(in crate::abi) extern "C" fn event_mm_free_(memory: *mut c_void) {
     let address = FREE.load(Ordering::Acquire);
     if address.is_null() {
         // SAFETY: the caller passes null or memory of these functions.

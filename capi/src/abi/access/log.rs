@@ -1,8 +1,52 @@
-//! The program's functions for messages and fatal errors.
+//! Messages and fatal errors: to the program's functions, or as libevent writes them.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::io::Write;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// `EVENT_LOG_WARN` and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    Warning = 2,
+    Error = 3,
+}
+
+/// `EVENT_ERR_ABORT_`: a fatal error that aborts instead of exiting.
+pub(crate) const ABORT: c_int = 0xdead_dead_u32 as c_int;
+
+/// Logs what libevent logs by `event_warnx`.
+#[cold]
+pub(crate) fn warn(message: &str) {
+    log(Severity::Warning, message);
+}
+
+/// Logs a line. A zero byte ends it.
+pub(crate) fn log(severity: Severity, message: &str) {
+    let end = message.find('\0').unwrap_or(message.len());
+    let message = CString::new(&message[..end]).unwrap_or_default();
+    if log_by_program(severity as c_int, &message) {
+        return;
+    }
+    let name = match severity {
+        Severity::Warning => "warn",
+        Severity::Error => "err",
+    };
+    // If standard error is closed, the line is lost.
+    let _ = writeln!(std::io::stderr(), "[{name}] {}", message.to_string_lossy());
+}
+
+/// Logs an error and ends the program: by its function if it set one (`event_set_fatal_callback`),
+/// else with this exit code, or by `abort` for [`ABORT`].
+#[cold]
+pub(crate) fn fatal(code: c_int, message: &str) -> ! {
+    log(Severity::Error, message);
+    fatal_by_program(code);
+    if code == ABORT {
+        std::process::abort();
+    }
+    std::process::exit(code);
+}
 
 pub(crate) type LogFunction = unsafe extern "C" fn(c_int, *const c_char);
 pub(crate) type FatalFunction = unsafe extern "C" fn(c_int);
@@ -20,7 +64,7 @@ pub(crate) fn set_fatal(function: Option<FatalFunction>) {
 }
 
 /// Calls the program's function for messages; whether it has set one.
-pub(crate) fn log(severity: c_int, message: &CStr) -> bool {
+fn log_by_program(severity: c_int, message: &CStr) -> bool {
     let address = LOG.load(Ordering::Acquire);
     if address.is_null() {
         return false;
@@ -33,7 +77,7 @@ pub(crate) fn log(severity: c_int, message: &CStr) -> bool {
 }
 
 /// Calls the program's function for fatal errors, if it has set one.
-pub(crate) fn fatal(code: c_int) {
+fn fatal_by_program(code: c_int) {
     let address = FATAL.load(Ordering::Acquire);
     if !address.is_null() {
         // SAFETY: the address is of a function of this type.
