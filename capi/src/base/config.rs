@@ -140,6 +140,7 @@ impl Base {
             max_before: EventCounts::default(),
             is_freed: false,
             idle: None,
+            messages: Vec::new(),
             ending: Vec::new(),
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);

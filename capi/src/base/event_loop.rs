@@ -77,6 +77,7 @@ impl Base {
             self.end_call(&mut state, turns);
         }
         loop {
+            log_messages(&mut state);
             if state.is_freed {
                 return self.end_loop(&mut state);
             }
@@ -96,7 +97,7 @@ impl Base {
             }
             check::before_wait(self.address);
             if let Err(error) = self.wait(&mut state, &turns.run) {
-                log::warn(&format!("event_base_loop: {error}"));
+                state.messages.push(format!("event_base_loop: {error}"));
                 turns.result = -1;
                 return self.end_loop(&mut state);
             }
@@ -118,6 +119,7 @@ impl Base {
     }
 
     fn end_loop(&self, state: &mut Guard<'_>) -> Option<Call> {
+        log_messages(state);
         state.base.end_loop();
         state.owner = None;
         if let Some(record) = &self.record {
@@ -162,6 +164,14 @@ impl Base {
     }
 }
 
+/// Logs what was found since the last call of the program, without the lock.
+fn log_messages(state: &mut Guard<'_>) {
+    if !state.messages.is_empty() {
+        let messages = std::mem::take(&mut state.messages);
+        MutexGuard::unlocked(state, || messages.iter().for_each(|message| log::warn(message)));
+    }
+}
+
 impl State {
     /// Whether to make the last call again, because a signal was delivered several times.
     fn calls_again(&mut self) -> bool {
@@ -179,7 +189,7 @@ impl State {
         }
         if callback.slot() != Some(fired.id) {
             self.registry().give_back(fired.id);
-            log::warn(&format!(
+            self.messages.push(format!(
                 "event {:#x} was set up again while it was pending; call event_del before that",
                 callback.token().0
             ));
@@ -189,7 +199,7 @@ impl State {
             && let Some(why) = self.registry().take_refusal(fired.id)
         {
             // libevent's event would stay pending and never fire.
-            log::warn(&format!("event_add: {why}"));
+            self.messages.push(format!("event_add: {why}"));
         }
         // Giving the slot back would end them.
         let mut repetitions = 0;

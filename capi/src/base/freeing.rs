@@ -67,7 +67,8 @@ impl Base {
         if let Some(record) = &self.record {
             admin::join(record);
         }
-        match self.lock().base.reinit() {
+        let renewed = self.lock().base.reinit();
+        match renewed {
             Ok(()) => true,
             Err(error) => {
                 log::warn(&format!("event_reinit: {error}"));

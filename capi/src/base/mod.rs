@@ -71,6 +71,9 @@ struct State {
     is_freed: bool,
     /// The slot of the event that became idle last.
     idle: Option<IdleSlot>,
+    /// Messages that the loop logs before its next step: the program's function for messages may use
+    /// the base.
+    messages: Vec<String>,
     /// Events that `event_base_free` has still to end.
     ending: Vec<EventId>,
 }

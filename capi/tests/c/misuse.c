@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 static struct event_base *base;
+static int asks_base;
 
 static void free_base(evutil_socket_t fd, short what, void *arg)
 {
@@ -18,6 +19,9 @@ static void on_message(int severity, const char *message)
 		printf("%.*sADDRESS%s\n", (int)(address - message), message, strchr(address, ' '));
 	else
 		printf("%s\n", message);
+	/* A function for messages may use the base. */
+	if (asks_base)
+		printf("left: %d\n", event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED));
 	fflush(stdout);
 }
 
@@ -70,7 +74,9 @@ int main(void)
 	event_add(&ev, &tv);
 	event_assign(&ev, base, -1, 0, say, "new");
 	tv = ms(5), event_add(&ev, &tv);
+	asks_base = 1;
 	printf("loop: %d\n", event_base_dispatch(base));
+	asks_base = 0;
 	SCENARIO("an event may be added and deleted any number of times in any state");
 	for (i = 0; i < 1000; i++) {
 		event_add(&ev, &late), event_add(&ev, &late);

@@ -16,6 +16,7 @@ del: 0 0
 
 a pending event that is set up again is reported, and only its new state counts
 event ADDRESS was set up again while it was pending; call event_del before that
+left: 1
 new: TIMEOUT
 loop: 1
 
