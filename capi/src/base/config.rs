@@ -145,6 +145,8 @@ impl Base {
         };
         let state = Mutex::from_raw(BaseLock::new(is_shared), state);
         let record = admin::new_record(method.to_str().unwrap_or_default());
-        Ok(Self { state, address: 0, is_shared, finished: Finished::default(), record })
+        let is_watched = record.is_some() || check::is_on();
+        let finished = Finished::default();
+        Ok(Self { state, address: 0, is_shared, finished, is_watched, record })
     }
 }

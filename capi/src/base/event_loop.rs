@@ -33,16 +33,25 @@ impl Base {
     pub(crate) fn run(&self, flags: c_int) -> c_int {
         let Some(mut turns) = self.begin_loop(flags) else { return -1 };
         while let Some(call) = self.next_call(&mut turns) {
-            check::log_reports();
-            if let Some(record) = &self.record {
-                record.begin_call(call);
-            }
-            call.make();
-            if let Some(record) = &self.record {
-                record.end_call();
+            if self.is_watched {
+                self.make_watched(call);
+            } else {
+                call.make();
             }
         }
         turns.result
+    }
+
+    #[cold]
+    fn make_watched(&self, call: Call) {
+        check::log_reports();
+        if let Some(record) = &self.record {
+            record.begin_call(call);
+        }
+        call.make();
+        if let Some(record) = &self.record {
+            record.end_call();
+        }
     }
 
     fn begin_loop(&self, flags: c_int) -> Option<Turns> {
@@ -77,7 +86,9 @@ impl Base {
             self.end_call(&mut state, turns);
         }
         loop {
-            log_messages(&mut state);
+            if !state.messages.is_empty() {
+                log_messages(&mut state);
+            }
             if state.is_freed {
                 return self.end_loop(&mut state);
             }
@@ -95,7 +106,6 @@ impl Base {
                 turns.result = c_int::from(end == LoopEnd::Empty);
                 return self.end_loop(&mut state);
             }
-            check::before_wait(self.address);
             if let Err(error) = self.wait(&mut state, &turns.run) {
                 state.messages.push(format!("event_base_loop: {error}"));
                 turns.result = -1;
@@ -130,11 +140,10 @@ impl Base {
 
     fn wait(&self, state: &mut Guard<'_>, run: &Run) -> evshard::Result<()> {
         let mut wait = state.base.begin_wait(run);
-        if let Some(record) = &self.record {
-            record.begin_wait(state.registry());
+        if self.is_watched {
+            self.begin_watched_wait(state);
         }
         MutexGuard::unlocked(state, || {
-            check::log_reports();
             wait.run();
             if let Some(record) = &self.record {
                 record.end_wait();
@@ -143,14 +152,31 @@ impl Base {
         state.base.end_wait(wait)
     }
 
+    #[cold]
+    fn begin_watched_wait(&self, state: &mut Guard<'_>) {
+        check::before_wait(self.address);
+        // What other threads do meanwhile ends the wait, which has begun.
+        MutexGuard::unlocked(state, check::log_reports);
+        if let Some(record) = &self.record {
+            record.begin_wait(state.registry());
+        }
+    }
+
+    #[cold]
+    fn note_cause(&self, state: &State, callback: CallbackPtr, call: &steps::Call<()>) {
+        if let Some(record) = &self.record {
+            let fired = call.fired();
+            record.note_cause(&state.base, callback, fired.id, fired.ready);
+        }
+    }
+
     /// The next call of the program in this pass. What is evshard's own runs here.
     fn next_of_pass(&self, state: &mut State, run: &mut Run) -> Option<Call> {
         while let Some(call) = state.base.begin_dispatch(run) {
             match CallbackPtr::of_token(call.fired().token) {
                 Some(callback) => {
-                    if let Some(record) = &self.record {
-                        let fired = call.fired();
-                        record.note_cause(&state.base, callback, fired.id, fired.ready);
+                    if self.is_watched {
+                        self.note_cause(state, callback, &call);
                     }
                     if let Some(call) = state.settle(callback, &call) {
                         return Some(call);
@@ -165,11 +191,10 @@ impl Base {
 }
 
 /// Logs what was found since the last call of the program, without the lock.
+#[cold]
 fn log_messages(state: &mut Guard<'_>) {
-    if !state.messages.is_empty() {
-        let messages = std::mem::take(&mut state.messages);
-        MutexGuard::unlocked(state, || messages.iter().for_each(|message| log::warn(message)));
-    }
+    let messages = std::mem::take(&mut state.messages);
+    MutexGuard::unlocked(state, || messages.iter().for_each(|message| log::warn(message)));
 }
 
 impl State {

@@ -41,6 +41,9 @@ pub(crate) struct Base {
     is_shared: bool,
     /// Threads that wait for the end of a callback in `event_del`.
     finished: Finished,
+    /// Whether the loop has more to do around waits and calls than to make them: it records what it
+    /// does, or the checked mode is on.
+    is_watched: bool,
     /// What the loop does, if the process is observed.
     record: Option<Arc<Record>>,
 }
@@ -71,8 +74,7 @@ struct State {
     is_freed: bool,
     /// The slot of the event that became idle last.
     idle: Option<IdleSlot>,
-    /// Messages that the loop logs before its next step: the program's function for messages may use
-    /// the base.
+    /// Messages that the loop logs before its next step, when the program may use the base.
     messages: Vec<String>,
     /// Events that `event_base_free` has still to end.
     ending: Vec<EventId>,
