@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::library::{Library, compile, printed};
 use test_needs::{Need, missing};
 
-/// Of each run. docs/DROP_IN.md has the result of runs of a million.
+/// Of each run. docs/DROP_IN_TESTS.md has the result of runs of a million.
 const EVENTS: u32 = 4_000;
 
 /// `tests/c/churn.c` aborts if a promise of libevent's does not hold.
