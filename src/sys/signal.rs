@@ -5,6 +5,7 @@
 //! are never freed: they form a chain that only grows, and a new base reuses a vacant slot. A late
 //! handler then counts in valid memory, and the count is not read.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -47,8 +48,38 @@ struct Installed {
 /// The slot that claimed the signals last, of those that must; null if it was released.
 static CLAIMED: AtomicPtr<SignalSlot> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Serialises growing the chain.
-static GROWING: Mutex<()> = Mutex::new(());
+/// Serialises growing the chain. Whether [`before_fork`] and [`after_fork`] are set.
+static GROWING: Mutex<bool> = Mutex::new(false);
+
+type Locks = (MutexGuard<'static, bool>, MutexGuard<'static, [Installed; SIGNAL_MAX as usize + 1]>);
+
+thread_local! {
+    /// Both locks, while this thread forks.
+    static FORKING: Cell<Option<Locks>> = const { Cell::new(None) };
+}
+
+/// Takes both locks before a `fork(2)`. A child has only the thread that forked: if another one held
+/// a lock at that moment, the child would wait for it for ever.
+extern "C" fn before_fork() {
+    let locks = (lock(&GROWING), lock(&INSTALLED));
+    // A thread that ends has no storage any more. Then nothing is held.
+    let _ = FORKING.try_with(|forking| forking.set(Some(locks)));
+}
+
+extern "C" fn after_fork() {
+    let _ = FORKING.try_with(Cell::take);
+}
+
+fn set_fork_functions() -> io::Result<()> {
+    // Miri has neither this function nor forks.
+    if cfg!(miri) {
+        return Ok(());
+    }
+    // SAFETY: the functions last as long as this code is loaded, which libc knows.
+    let code =
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork)) };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -102,7 +133,11 @@ impl SignalCounter {
     /// Takes a vacant slot, or adds one to the chain. If it `must_claim`, it counts only while no
     /// other such slot has claimed the signals since [`claim`](Self::claim).
     pub(crate) fn new(must_claim: bool) -> io::Result<Self> {
-        let _growing = lock(&GROWING);
+        let mut can_fork = lock(&GROWING);
+        if !*can_fork {
+            set_fork_functions()?;
+            *can_fork = true;
+        }
         let process = std::process::id();
         let vacant =
             |slot: &&SignalSlot| slot.is_of(process) && !slot.in_use.swap(true, Ordering::Acquire);
@@ -238,6 +273,7 @@ mod tests {
     const COUNTED: i32 = libc::SIGUSR1;
     const RESTORED: i32 = libc::SIGUSR2;
     const HANDLED: i32 = libc::SIGWINCH;
+    const AROUND_FORKS: i32 = libc::SIGURG;
 
     fn action(number: i32) -> libc::sigaction {
         // SAFETY: a sigaction is plain data, for which all zeros are valid.
@@ -283,6 +319,35 @@ mod tests {
         assert_eq!(disposition(RESTORED), ours, "the other one still watches");
         drop(other);
         assert_eq!(disposition(RESTORED), before);
+    }
+
+    #[test]
+    fn a_child_waited_for_ever_for_a_lock_that_another_thread_held_when_it_was_forked() {
+        use crate::sys::process::{exit_at_once, fork, wait_for};
+        let counter = SignalCounter::new(false).unwrap();
+        let is_forking = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while is_forking.load(Ordering::Relaxed) {
+                    counter.watch(AROUND_FORKS).unwrap();
+                    counter.unwatch(AROUND_FORKS);
+                }
+            });
+            let statuses: Vec<i32> = (0..300)
+                .map(|_| {
+                    let child = fork().unwrap();
+                    if child == 0 {
+                        // SAFETY: takes no pointer. The signal ends a child that waits for ever.
+                        unsafe { libc::alarm(30) };
+                        drop(SignalCounter::new(false));
+                        exit_at_once(0);
+                    }
+                    wait_for(child).unwrap()
+                })
+                .collect();
+            is_forking.store(false, Ordering::Relaxed);
+            assert!(statuses.iter().all(|status| *status == 0), "{statuses:?}");
+        });
     }
 
     #[test]
