@@ -82,6 +82,10 @@ static void changes(void)
 	printf("loop: %d\n", event_base_dispatch(base));
 	tv.tv_sec = -5, event_add(late, &tv);
 	printf("loop: %d\n", event_base_dispatch(base));
+	SCENARIO("a timeout of zero is due at once, also for a loop that does not wait");
+	tv = ms(0), event_add(late, &tv);
+	printf("loop: %d\n", event_base_loop(base, EVLOOP_NONBLOCK));
+	printf("pending: %d\n", event_pending(late, EV_TIMEOUT, NULL));
 	event_free(late), event_free(never);
 	event_base_free(base);
 }

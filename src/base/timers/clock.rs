@@ -15,8 +15,9 @@ pub enum ClockKind {
     #[default]
     Precise,
     /// `CLOCK_MONOTONIC_COARSE`: cheaper to read; advances by the kernel's tick, 1 to 10 ms.
-    /// A timeout ends up to two ticks late. On a busy virtual machine the clock can lag by several
-    /// ticks, and then a timeout is early or late by as much.
+    /// A timeout ends up to two ticks late, except one of zero, which is due at once. On a busy
+    /// virtual machine the clock can lag by several ticks, and then a timeout is early or late by
+    /// as much.
     Coarse,
 }
 
@@ -71,10 +72,11 @@ impl Clock {
     }
 
     /// The deadline of a timeout set now. It adds a coarse clock's lag, so that no timeout fires
-    /// early.
+    /// early. A timeout of zero cannot: it is due at once, as in libevent.
     #[inline]
     pub(in crate::base) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
-        self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
+        let lag_ns = if timeout_ns == 0 { 0 } else { self.tick_ns };
+        self.now_ns().saturating_add(timeout_ns).saturating_add(lag_ns)
     }
 
     /// How long to wait for a deadline from `now_ns` on. With a coarse clock at least a tick, or
@@ -177,6 +179,15 @@ mod tests {
             assert!(wait.is_zero() || wait >= Duration::from_nanos(clock.tick_ns));
         }
         assert_eq!(clock.time_between(clock.read_ns(), deadline_ns), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_timeout_of_zero_is_due_at_once() {
+        for kind in KINDS {
+            let mut clock = Clock::new(kind, true);
+            clock.forget(true);
+            assert_eq!(clock.deadline_ns(0), clock.now_ns());
+        }
     }
 
     #[test]
