@@ -38,7 +38,7 @@ impl LoopControl {
     }
 
     pub(super) fn got_exit(&self) -> bool {
-        self.left_by_exit
+        self.exit || self.left_by_exit
     }
 
     pub(super) fn got_break(&self) -> bool {

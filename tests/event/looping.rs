@@ -127,6 +127,18 @@ on_every_base! {
         assert!(!base.registry().got_break() && !base.registry().got_exit());
     }
 
+    fn a_handler_sees_that_the_loop_must_exit(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let exit: Handler<App> = |registry, _, _| {
+            assert!(!registry.got_exit());
+            registry.loop_exit();
+            assert!(registry.got_exit());
+        };
+        base.registry().once(EventSpec::timer(), Some(Duration::ZERO), exit).unwrap();
+        assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Stopped);
+        assert!(base.registry().got_exit());
+    }
+
     fn an_empty_loop_with_no_exit_on_empty_waits_for_another_thread(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (remote, waits) = (base.remote(), base.registry().stats().waits);

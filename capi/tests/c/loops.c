@@ -66,6 +66,24 @@ static void report(int result)
 	    event_base_got_break(base));
 }
 
+static void say_exit(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	printf("%s, exit: %d\n", (char *)arg, event_base_got_exit(base));
+}
+
+static void exits(void)
+{
+	SCENARIO("a callback sees that the loop must exit after its pass");
+	first = event_new(base, -1, 0, say_exit, "before");
+	second = event_new(base, -1, 0, say_exit, "after");
+	event_active(first, EV_TIMEOUT, 1);
+	event_base_loopexit(base, NULL);
+	event_active(second, EV_TIMEOUT, 1);
+	report(event_base_dispatch(base));
+	event_free(first), event_free(second);
+}
+
 static void ends(void)
 {
 	struct timeval tv = ms(5);
@@ -192,6 +210,7 @@ int main(void)
 {
 	base = new_base();
 	ends();
+	exits();
 	flags();
 	reasons();
 	order();

@@ -32,7 +32,7 @@ impl<C> Registry<C> {
         self.control.request_continue();
     }
 
-    /// Whether the last loop ended by [`loop_exit`](Self::loop_exit).
+    /// Whether the loop must exit, or the last one did so, by [`loop_exit`](Self::loop_exit).
     #[must_use]
     pub fn got_exit(&self) -> bool {
         self.control.got_exit()
