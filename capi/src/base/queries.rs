@@ -11,7 +11,7 @@ use libc::timeval;
 use super::Base;
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::EventFlags;
-use crate::time;
+use crate::{log, time};
 
 bitflags::bitflags! {
     /// `EVENT_BASE_COUNT_*`.
@@ -146,13 +146,20 @@ impl Base {
     }
 
     /// The value by which events use a common timeout; the same for the same duration. `None` if
-    /// the base has 256 already.
+    /// the base has 256 already, which a message says.
     pub(crate) fn common_timeout(&self, wanted: &timeval) -> Option<*const timeval> {
         let mut state = self.lock();
         let is_ours = time::common_number(wanted).is_some_and(|n| n < state.common.len());
         let wanted = if is_ours { time::without_number(wanted) } else { *wanted };
         let duration = time::duration(&wanted);
-        let common = state.registry().common_timeout(duration).ok()?;
+        let common = match state.registry().common_timeout(duration) {
+            Ok(common) => common,
+            Err(error) => {
+                drop(state);
+                log::warn(&format!("event_base_init_common_timeout: {error}"));
+                return None;
+            }
+        };
         let known = state.common.iter().find(|(_, known)| *known == common);
         if let Some((value, _)) = known {
             return Some(Arc::as_ptr(value));

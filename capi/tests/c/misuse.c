@@ -84,6 +84,12 @@ int main(void)
 		event_del(&ev), event_del(&ev);
 	}
 	printf("left: %d\n", event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED));
+	SCENARIO("the 257th common timeout of a base is refused with a message");
+	for (i = 0; i < 257; i++) {
+		late.tv_sec = 1000 + i;
+		if (event_base_init_common_timeout(base, &late) == NULL)
+			printf("refused: %d\n", i);
+	}
 	event_base_free(base);
 	SCENARIO("a base of another libevent, and none, end the program");
 	in_child(use_foreign);

@@ -23,6 +23,11 @@ loop: 1
 an event may be added and deleted any number of times in any state
 left: 0
 
+the 257th common timeout of a base is refused with a message
+event_base_init_common_timeout: the base has 256 common timeouts already; give this event one of \
+its own
+refused: 256
+
 a base of another libevent, and none, end the program
 the event_base ADDRESS is none of this library: it was freed, or another libevent made it; load \
 one library only (`grep libevent /proc/PID/maps` lists them)
