@@ -58,8 +58,8 @@ thread_local! {
     static FORKING: Cell<Option<Locks>> = const { Cell::new(None) };
 }
 
-/// Takes both locks before a `fork(2)`. A child has only the thread that forked: if another one held
-/// a lock at that moment, the child would wait for it for ever.
+/// Takes both locks before a `fork(2)`. A child has only the thread that forked. If another one
+/// held a lock at that moment, the child would wait for it for ever.
 extern "C" fn before_fork() {
     let locks = (lock(&GROWING), lock(&INSTALLED));
     // A thread that ends has no storage any more. Then nothing is held.

@@ -6,7 +6,7 @@ use evshard::EventId;
 
 use super::{Checks, descriptors, with};
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
-use crate::abi::access::layout::EventFlags;
+use crate::abi::access::layout::{Closure, EventFlags};
 use crate::abi::access::probe::Memory;
 use crate::debug;
 
@@ -180,7 +180,9 @@ pub(crate) fn on_pending(callback: CallbackPtr) {
         let (events, descriptors) = (&mut checks.events, &mut checks.descriptors);
         let Some(known) = events.0.get_mut(&address) else { return };
         known.memory = Some(callback.memory());
-        if known.events.intersects(EventFlags::IO) && !known.events.contains(EventFlags::SIGNAL) {
+        // An event that is being finalized does not wait any more; its descriptor may be closed.
+        let can_wait = matches!(callback.closure(), Closure::Event | Closure::Persist);
+        if can_wait && known.events.intersects(EventFlags::IO) {
             let replaced = descriptors.insert(base.unwrap_or(0), known.fd, address);
             for old in replaced {
                 checks.report(old, "event_add: ", descriptors::CLOSED);

@@ -52,9 +52,16 @@ int main(void)
 	struct event_callback a, b, c, many[40];
 	struct event_callback *both[2] = {&a, &b};
 	struct timeval tv = ms(100000);
-	int left = 3, i;
+	int left = 3, i, fds[2];
 
 	base = new_base();
+	SCENARIO("the descriptor of an event may be closed before its finalizer runs");
+	expect(pipe(fds) == 0, "a pipe");
+	heap = event_new(base, fds[0], EV_READ | EV_PERSIST, say, "closed");
+	event_add(heap, NULL);
+	printf("finalize: %d\n", event_free_finalize(0, heap, finalizer));
+	close(fds[0]), close(fds[1]);
+	printf("loop: %d\n", event_base_loop(base, EVLOOP_NONBLOCK));
 	SCENARIO("a finalizer runs in the loop, and its event cannot be added any more");
 	event_assign(&ev, base, -1, EV_PERSIST, say, "event");
 	event_add(&ev, &tv);
