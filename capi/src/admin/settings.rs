@@ -64,7 +64,7 @@ impl Settings {
 impl SocketPath {
     fn parse(value: &OsStr) -> Result<Self, String> {
         let path = value.as_bytes().strip_prefix(b"unix:").filter(|path| !path.is_empty());
-        let path = path.ok_or("set unix: and the path of a socket, as unix:/run/evshard.%p")?;
+        let path = path.ok_or("set unix: and the path of a socket, as unix:/tmp/%e.%p")?;
         let mut parts = Vec::new();
         let mut pieces = path.split(|byte| *byte == b'%');
         let mut bytes = pieces.next().unwrap_or_default().to_vec();

@@ -41,6 +41,8 @@ type Identity = (u64, u64, i64, i64);
 pub(super) enum NoSocket {
     /// Another process listens there.
     InUse,
+    /// Another kind of file is there.
+    NotASocket,
     Failed {
         operation: &'static str,
         source: io::Error,
@@ -87,7 +89,7 @@ fn new_socket() -> rustix::io::Result<rustix::fd::OwnedFd> {
 fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), NoSocket> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if !is_socket {
-        return Err(failed("bind")(Errno::ADDRINUSE));
+        return Err(NoSocket::NotASocket);
     }
     let probe = new_socket().map_err(failed("socket"))?;
     let is_stale = match connect(&probe, address) {
@@ -124,6 +126,9 @@ impl fmt::Display for NoSocket {
                 "another process listens there; put %p into the path, which stands for the \
                  process's id",
             ),
+            Self::NotASocket => {
+                f.write_str("a file is there that is no socket; remove it, or choose another path")
+            }
             Self::Failed { operation, source } => {
                 write!(f, "{operation}: {source}; choose a path that the program may create")
             }
@@ -150,7 +155,7 @@ mod tests {
         second.file.remove();
         assert!(!path.exists());
         fs::write(&path, "text").expect("written");
-        assert!(matches!(Socket::bind(path.clone()), Err(NoSocket::Failed { .. })));
+        assert!(matches!(Socket::bind(path.clone()), Err(NoSocket::NotASocket)));
         assert_eq!(fs::read(&path).expect("still there"), b"text");
     }
 }

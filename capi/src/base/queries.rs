@@ -11,7 +11,8 @@ use libc::timeval;
 use super::Base;
 use crate::abi::access::event_ptr::{CallbackPtr, EventPtr};
 use crate::abi::access::layout::EventFlags;
-use crate::{log, time};
+use crate::abi::access::log;
+use crate::time;
 
 bitflags::bitflags! {
     /// `EVENT_BASE_COUNT_*`.

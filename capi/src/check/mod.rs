@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::abi::access::{event_ptr::EventPtr, is_privileged_for_caller};
+use crate::abi::access::{event_ptr::EventPtr, is_privileged_for_caller, log};
 use bases::Bases;
 use descriptors::Descriptors;
 use events::Events;
@@ -56,9 +56,12 @@ pub(crate) fn is_on() -> bool {
 pub(crate) fn begin() {
     static ASKED: OnceLock<()> = OnceLock::new();
     ASKED.get_or_init(|| {
-        let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let Some(value) = value.filter(|value| value != "0") else { return };
-        if is_privileged_for_caller() {
+        let value = std::env::var_os(VARIABLE).unwrap_or_default();
+        if value.is_empty() || value == "0" || is_privileged_for_caller() {
+            return;
+        }
+        if value != "1" && value != "abort" {
+            log::warn(&format!("{VARIABLE}={}: set 1, or abort, or 0 for none", value.display()));
             return;
         }
         *CHECKS.lock() = Some(Checks {
