@@ -273,7 +273,6 @@ mod tests {
     const COUNTED: i32 = libc::SIGUSR1;
     const RESTORED: i32 = libc::SIGUSR2;
     const HANDLED: i32 = libc::SIGWINCH;
-    const AROUND_FORKS: i32 = libc::SIGURG;
 
     fn action(number: i32) -> libc::sigaction {
         // SAFETY: a sigaction is plain data, for which all zeros are valid.
@@ -319,35 +318,6 @@ mod tests {
         assert_eq!(disposition(RESTORED), ours, "the other one still watches");
         drop(other);
         assert_eq!(disposition(RESTORED), before);
-    }
-
-    #[test]
-    fn a_child_waited_for_ever_for_a_lock_that_another_thread_held_when_it_was_forked() {
-        use crate::sys::process::{exit_at_once, fork, wait_for};
-        let counter = SignalCounter::new(false).unwrap();
-        let is_forking = AtomicBool::new(true);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while is_forking.load(Ordering::Relaxed) {
-                    counter.watch(AROUND_FORKS).unwrap();
-                    counter.unwatch(AROUND_FORKS);
-                }
-            });
-            let statuses: Vec<i32> = (0..300)
-                .map(|_| {
-                    let child = fork().unwrap();
-                    if child == 0 {
-                        // SAFETY: takes no pointer. The signal ends a child that waits for ever.
-                        unsafe { libc::alarm(30) };
-                        drop(SignalCounter::new(false));
-                        exit_at_once(0);
-                    }
-                    wait_for(child).unwrap()
-                })
-                .collect();
-            is_forking.store(false, Ordering::Relaxed);
-            assert!(statuses.iter().all(|status| *status == 0), "{statuses:?}");
-        });
     }
 
     #[test]

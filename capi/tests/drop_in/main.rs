@@ -2,6 +2,7 @@
 
 mod admin;
 mod churn;
+mod forking;
 mod library;
 mod memcached;
 mod misuse;
