@@ -1,5 +1,6 @@
 """The kernel's figures of a process: CPU time, context switches and memory, from /proc."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,11 @@ def sample(pid):
     10 ms. This is only a cross-check, because it is too coarse to divide by a number of requests.
     """
     try:
-        threads = {int(task.name): _thread(task) for task in tasks(pid)}
+        threads = {}
+        for task in tasks(pid):
+            # A thread that ends just now has nothing to be read.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                threads[int(task.name)] = _thread(task)
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError as error:
         raise Failure(f"cannot read the CPU time of process {pid}: {error}") from error

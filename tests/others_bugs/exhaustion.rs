@@ -10,7 +10,7 @@ use evshard::server::AcceptMode;
 use test_needs::Need;
 
 use crate::clients::{connect, is_served, reset_when_dropped};
-use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read};
+use crate::common::{MS, ServerProcess, eventually, read};
 use crate::servers::{Watched, in_every_mode};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
@@ -73,15 +73,15 @@ fn exhausted_for_seconds(mode: AcceptMode, overload: &str) {
     assert!(server.terminate().0.success());
 }
 
-/// Closes one client; returns how long it takes until another is served.
+/// Closes one client; returns how long it takes until another is served. If an acceptor has lost
+/// its reserve to another one, that takes the descriptor, and no client is served.
 fn replaced_after(clients: &mut Vec<Waiting>) -> Duration {
     thread::sleep(700 * MS);
     let before = served(clients);
     let index = clients.iter().position(|client| client.served && !client.gone).unwrap();
     drop(clients.remove(index));
     let start = Instant::now();
-    while served(clients) < before {
-        assert!(start.elapsed() < TEST_TIMEOUT, "no client is served");
+    while served(clients) < before && start.elapsed() < 5000 * MS {
         thread::sleep(MS);
     }
     start.elapsed()
