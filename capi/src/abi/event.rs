@@ -102,12 +102,22 @@ fn warn_of_no_base(function: &str) {
 
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn event_add(event: EventPtr, timeout: Option<&timeval>) -> c_int {
-    if !check::may_use(event, "event_add") || !has_base(event, "event_add") {
+    if check::is_on() { add_checked(event, timeout) } else { add(event, timeout) }
+}
+
+#[inline(always)]
+fn add(event: EventPtr, timeout: Option<&timeval>) -> c_int {
+    if has_base(event, "event_add") && event.base().get().add(event, timeout) { 0 } else { -1 }
+}
+
+#[cold]
+fn add_checked(event: EventPtr, timeout: Option<&timeval>) -> c_int {
+    if !check::may_use(event, "event_add") {
         return -1;
     }
-    let is_added = event.base().get().add(event, timeout);
+    let result = add(event, timeout);
     check::log_reports();
-    if is_added { 0 } else { -1 }
+    result
 }
 
 #[unsafe(no_mangle)]
