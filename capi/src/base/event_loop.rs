@@ -86,9 +86,7 @@ impl Base {
             self.end_call(&mut state, turns);
         }
         loop {
-            if !state.messages.is_empty() {
-                log_messages(&mut state);
-            }
+            log_messages(&mut state);
             if state.is_freed {
                 return self.end_loop(&mut state);
             }
@@ -174,6 +172,9 @@ impl Base {
     fn next_of_pass(&self, state: &mut State, run: &mut Run) -> Option<Call> {
         while let Some(call) = state.base.begin_dispatch(run) {
             match CallbackPtr::of_token(call.fired().token) {
+                Some(callback) if !check::is_as_left(callback, call.fired().id) => {
+                    state.registry().give_back(call.fired().id);
+                }
                 Some(callback) => {
                     if self.is_watched {
                         self.note_cause(state, callback, &call);
@@ -191,8 +192,15 @@ impl Base {
 }
 
 /// Logs what was found since the last call of the program, without the lock.
-#[cold]
+#[inline]
 fn log_messages(state: &mut Guard<'_>) {
+    if !state.messages.is_empty() {
+        log_all_messages(state);
+    }
+}
+
+#[cold]
+fn log_all_messages(state: &mut Guard<'_>) {
     let messages = std::mem::take(&mut state.messages);
     MutexGuard::unlocked(state, || messages.iter().for_each(|message| log::warn(message)));
 }
@@ -208,10 +216,6 @@ impl State {
     /// Copies what the call of a callback needs, and gives its slot back unless it stays pending.
     fn settle(&mut self, callback: CallbackPtr, call: &steps::Call<()>) -> Option<Call> {
         let fired = call.fired();
-        if !check::is_as_left(callback, fired.id) {
-            self.registry().give_back(fired.id);
-            return None;
-        }
         if callback.slot() != Some(fired.id) {
             self.registry().give_back(fired.id);
             self.messages.push(format!(

@@ -73,7 +73,8 @@ int main(void)
 	event_assign(&ev, base, -1, 0, say, "old");
 	event_add(&ev, &tv);
 	event_assign(&ev, base, -1, 0, say, "new");
-	tv = ms(5), event_add(&ev, &tv);
+	/* Late enough that the old timeout expires in a turn of its own. */
+	tv = ms(300), event_add(&ev, &tv);
 	asks_base = 1;
 	printf("loop: %d\n", event_base_dispatch(base));
 	asks_base = 0;

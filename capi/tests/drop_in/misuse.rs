@@ -124,6 +124,9 @@ fn the_checked_mode_names_function_event_and_callback() {
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", library.folder()).env("EVSHARD_CHECK", "1");
     assert_eq!(without_numbers(&printed(&mut command)), CHECKED);
+    // What records the calls must not read memory that the mode finds gone.
+    command.env("EVSHARD_SLOW_CALLBACK_MS", "60000");
+    assert_eq!(without_numbers(&printed(&mut command)), CHECKED);
     let aborted = command.env("EVSHARD_CHECK", "abort").output().expect("it starts");
     assert_eq!(aborted.status.signal(), Some(6), "{aborted:?}");
     let said = String::from_utf8(aborted.stdout).expect("text");
