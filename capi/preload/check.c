@@ -40,7 +40,11 @@ void *realloc(void *memory, size_t size)
 	static void *function;
 	void *(*next_realloc)(void *, size_t) = next(&function, "realloc");
 	size_t before = memory != NULL ? malloc_usable_size(memory) : 0;
-	void *moved = next_realloc(memory, size);
+	void *moved;
+	/* dlsym, if it asks during the first call, goes on as without memory. */
+	if (next_realloc == NULL)
+		return NULL;
+	moved = next_realloc(memory, size);
 	if (memory != NULL && moved != memory && (moved != NULL || size == 0))
 		evshard_check_free_(memory, before);
 	return moved;
